@@ -1,0 +1,19 @@
+//! From what people write to what the data path asks: Snapshot → Plan → RouteTable.
+//!
+//! Pure: no tokio, no sockets, no clock, no file I/O. Matching exists once, in [`table`], and the
+//! canonical form of requests once, in [`canonical`]; every tool and the data path use the same.
+
+pub mod canonical;
+pub mod key;
+pub mod pattern;
+
+pub mod plan;
+pub mod table;
+
+pub mod explain;
+
+mod compile;
+pub mod snapshot;
+
+pub use compile::{Compilation, compile};
+pub use sallygate_definitions::{diagnostic, read, source};

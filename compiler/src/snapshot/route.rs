@@ -1,0 +1,291 @@
+//! A route as an author writes it, in a binding or on its own.
+
+use crate::canonical::Scheme;
+use crate::diagnostic::{Diagnostic, Place};
+use crate::pattern::{HostPattern, PathPattern};
+use crate::plan::{Action, Condition, Limits, Timeouts};
+use crate::read::Table;
+use crate::table::is_token;
+
+use super::required_id;
+
+/// The largest integer that every JSON reader keeps exactly.
+const INTEGER_MAX: i64 = (1 << 53) - 1;
+const TIMEOUT_MS_MAX: i64 = 86_400_000;
+
+/// A route whose patterns have been read.
+#[derive(Clone, Debug)]
+pub struct RouteSource {
+    pub name: String,
+    pub place: Place,
+    pub action: Action,
+    pub scheme: Scheme,
+    /// Empty in a binding: the target's host.
+    pub hosts: Vec<HostPattern>,
+    pub ports: Option<Vec<u16>>,
+    pub paths: Vec<PathPattern>,
+    pub methods: Option<Vec<String>>,
+    pub headers: Vec<Condition>,
+    pub query: Vec<Condition>,
+    pub allow_encoded_slash: bool,
+    pub allow_empty_segments: bool,
+    pub reason: Option<String>,
+    /// The target whose upstream settings to take, and where it is named.
+    pub target: Option<(String, Place)>,
+    pub limits: Limits,
+    pub timeouts: Timeouts,
+}
+
+/// Where a route is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Within {
+    Binding,
+    Profile,
+}
+
+/// Reads one route; `None` when it has no usable name, which was reported.
+pub(super) fn read_route(mut table: Table<'_>, within: Within) -> Option<RouteSource> {
+    let place = table.place();
+    let name = required_id(&mut table, "name");
+    let action = action(&mut table, within);
+    let (scheme, hosts, ports) = origin(&mut table, within);
+    let headers = conditions(&mut table, "headers");
+    for condition in headers.iter().filter(|condition| !is_token(&condition.name)) {
+        let message = format!("`{}` is not a header name", condition.name);
+        table.refuse("headers", "BAD_VALUE", message);
+    }
+    let target = match within {
+        Within::Binding => forbidden(&mut table, "target"),
+        Within::Profile => table.string("target").map(|target| target.value),
+    };
+    let route = RouteSource {
+        name: name.clone().unwrap_or_default(),
+        place,
+        action,
+        scheme,
+        hosts,
+        ports,
+        paths: paths(&mut table),
+        methods: methods(&mut table),
+        headers: headers.into_iter().map(lower_name).collect(),
+        query: conditions(&mut table, "query"),
+        allow_encoded_slash: flag(&mut table, "allow_encoded_slash"),
+        allow_empty_segments: flag(&mut table, "allow_empty_segments"),
+        reason: table.string("reason").map(|reason| reason.value),
+        target: target.map(|target| (target, table.place_of("target"))),
+        limits: limits(&mut table),
+        timeouts: timeouts(&mut table),
+    };
+    check(&route, &table);
+    table.finish();
+    name.map(|_| route)
+}
+
+fn action(table: &mut Table<'_>, within: Within) -> Action {
+    let choices = [
+        ("allow", Action::Allow),
+        ("deny", Action::Deny),
+        ("tunnel", Action::Tunnel),
+        ("hold", Action::Hold),
+    ];
+    let action = table.choice("action", &choices).unwrap_or_default();
+    match (action, within) {
+        (Action::Hold, _) => {
+            let message = "`hold` waits for an approval, which only a control service can give";
+            table.refuse("action", "HOLD_NEEDS_CONTROL", message);
+        }
+        (Action::Tunnel, Within::Binding) => {
+            let message = "a tunnel carries no credential: write it under the profile's `routes`";
+            table.refuse("action", "BAD_VALUE", message);
+        }
+        (Action::Allow | Action::Deny | Action::Tunnel, _) => {}
+    }
+    action
+}
+
+/// Scheme, hosts and ports; in a binding they are the target's.
+fn origin(
+    table: &mut Table<'_>,
+    within: Within,
+) -> (Scheme, Vec<HostPattern>, Option<Vec<u16>>) {
+    if within == Within::Binding {
+        for key in ["scheme", "hosts", "ports"] {
+            forbidden(table, key);
+        }
+        return (Scheme::default(), Vec::new(), None);
+    }
+    let schemes = [("https", Scheme::Https), ("http", Scheme::Http)];
+    let scheme = table.choice("scheme", &schemes).unwrap_or_default();
+    let mut hosts = Vec::new();
+    match table.strings("hosts") {
+        None if !table.contains("hosts") => table.missing("hosts"),
+        None => {}
+        Some(texts) if texts.is_empty() => {
+            table.refuse("hosts", "BAD_VALUE", "`hosts` lists at least one host");
+        }
+        Some(texts) => {
+            for text in texts {
+                match HostPattern::parse(&text.value) {
+                    Ok(host) => hosts.push(host),
+                    Err(error) => {
+                        let message = format!("host `{}`: {error}", text.value);
+                        table.refuse_at("hosts", text.span, "HOST_NOT_CANONICAL", message);
+                    }
+                }
+            }
+        }
+    }
+    let ports = table.integers("ports", 1..=65535).map(|ports| {
+        let ports = ports.into_iter().filter_map(|port| u16::try_from(port.value).ok());
+        sorted(ports.collect::<Vec<u16>>())
+    });
+    if ports.as_ref().is_some_and(Vec::is_empty) {
+        table.refuse("ports", "BAD_VALUE", "`ports` lists at least one port");
+    }
+    (scheme, sorted(hosts), ports)
+}
+
+fn forbidden(table: &mut Table<'_>, key: &str) -> Option<String> {
+    table.skip(key);
+    if table.contains(key) {
+        let message = format!("`{key}` of a binding's route comes from its target");
+        table.refuse(key, "BAD_VALUE", message);
+    }
+    None
+}
+
+/// `paths` and `path_prefixes`; everything when neither is given.
+fn paths(table: &mut Table<'_>) -> Vec<PathPattern> {
+    let mut paths = Vec::new();
+    let given = table.contains("paths") || table.contains("path_prefixes");
+    for key in ["paths", "path_prefixes"] {
+        let texts = table.strings(key);
+        if texts.as_ref().is_some_and(Vec::is_empty) {
+            table.refuse(key, "BAD_VALUE", format!("`{key}` lists at least one path"));
+        }
+        for text in texts.unwrap_or_default() {
+            let pattern = match key {
+                "paths" => PathPattern::parse(&text.value),
+                _ => PathPattern::parse(&format!("{}/**", text.value.trim_end_matches('/'))),
+            };
+            match pattern {
+                Ok(pattern) => paths.push(pattern),
+                Err(error) => {
+                    let message = format!("path `{}`: {error}", text.value);
+                    table.refuse_at(key, text.span, "PATH_NOT_CANONICAL", message);
+                }
+            }
+        }
+    }
+    if !given {
+        paths.extend(PathPattern::parse("/**"));
+    }
+    paths.sort_by_cached_key(ToString::to_string);
+    paths.dedup();
+    paths
+}
+
+fn methods(table: &mut Table<'_>) -> Option<Vec<String>> {
+    let listed = table.strings("methods")?;
+    if listed.is_empty() {
+        let message = "`methods` lists at least one method; leave it out for any";
+        table.refuse("methods", "EMPTY_METHODS", message);
+    }
+    for method in &listed {
+        if !is_token(&method.value) {
+            let message = format!("`{}` is not a method", method.value);
+            table.refuse_at("methods", method.span.clone(), "BAD_VALUE", message);
+        }
+        let upper = method.value.to_ascii_uppercase();
+        if upper != method.value && STANDARD_METHODS.contains(&upper.as_str()) {
+            let message = format!("method `{}`: methods are case-sensitive", method.value);
+            let place = table.place_at("methods", method.span.clone());
+            let diagnostic = Diagnostic::error("BAD_VALUE", message).at(place);
+            table.report(diagnostic.help(format!("did you mean `{upper}`?")));
+        }
+    }
+    Some(sorted(listed.into_iter().map(|method| method.value).collect()))
+}
+
+const STANDARD_METHODS: [&str; 9] =
+    ["CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"];
+
+fn conditions(table: &mut Table<'_>, key: &str) -> Vec<Condition> {
+    let mut conditions = Vec::new();
+    for mut inner in table.tables(key) {
+        let name = inner.required_string("name").map(|name| name.value);
+        let equals = inner.string("equals").map(|text| text.value);
+        let present = inner.boolean("present").map(|flag| flag.value);
+        if inner.contains("equals") == inner.contains("present") {
+            let message = "a condition has either `equals` or `present`";
+            inner.report(Diagnostic::error("BAD_VALUE", message).at(inner.place()));
+        }
+        inner.finish();
+        conditions.extend(name.map(|name| Condition { name, equals, present }));
+    }
+    sorted(conditions)
+}
+
+fn lower_name(condition: Condition) -> Condition {
+    Condition { name: condition.name.to_ascii_lowercase(), ..condition }
+}
+
+fn flag(table: &mut Table<'_>, key: &str) -> bool {
+    table.boolean(key).is_some_and(|flag| flag.value)
+}
+
+fn limits(table: &mut Table<'_>) -> Limits {
+    let small = |table: &mut Table<'_>, key: &str| {
+        let value = table.integer(key, 1..=i64::from(u32::MAX))?;
+        u32::try_from(value.value).ok()
+    };
+    let bytes = table.integer("max_request_bytes", 0..=INTEGER_MAX);
+    Limits {
+        max_request_bytes: bytes.and_then(|bytes| u64::try_from(bytes.value).ok()),
+        requests_per_minute: small(table, "requests_per_minute"),
+        concurrency: small(table, "concurrency"),
+    }
+}
+
+fn timeouts(table: &mut Table<'_>) -> Timeouts {
+    let mut timeout = |key| {
+        let value = table.integer(key, 1..=TIMEOUT_MS_MAX)?;
+        u64::try_from(value.value).ok()
+    };
+    let default = Timeouts::default();
+    Timeouts {
+        connect_ms: timeout("connect_ms").unwrap_or(default.connect_ms),
+        first_byte_ms: timeout("first_byte_ms"),
+        idle_ms: timeout("idle_ms").unwrap_or(default.idle_ms),
+    }
+}
+
+/// What depends on more than one field.
+fn check(route: &RouteSource, table: &Table<'_>) {
+    if route.action == Action::Tunnel {
+        let narrow = ["paths", "path_prefixes", "methods", "headers", "query", "scheme"];
+        for key in narrow.into_iter().filter(|key| table.contains(key)) {
+            let message = format!("`{key}` means nothing in a tunnel: what goes through is not seen");
+            table.refuse(key, "BAD_VALUE", message);
+        }
+    }
+    if route.action == Action::Deny {
+        return;
+    }
+    for path in &route.paths {
+        if path.needs_encoded_slash() && !route.allow_encoded_slash {
+            let message = format!("path `{path}` never matches without `allow_encoded_slash`");
+            table.refuse("paths", "BAD_VALUE", message);
+        }
+        if path.needs_empty_segment() && !route.allow_empty_segments {
+            let message = format!("path `{path}` never matches without `allow_empty_segments`");
+            table.refuse("paths", "BAD_VALUE", message);
+        }
+    }
+}
+
+fn sorted<T: Ord>(mut list: Vec<T>) -> Vec<T> {
+    list.sort_unstable();
+    list.dedup();
+    list
+}

@@ -1,0 +1,206 @@
+//! A plan, indexed for matching: immutable, shared by every sandbox that runs the plan.
+//!
+//! The data path asks [`RouteTable::find`], and so does every tool: none can disagree with
+//! enforcement. Finding takes no lock, does not allocate, and normalises nothing.
+
+mod analyse;
+mod build;
+mod check;
+mod decide;
+mod index;
+mod nearby;
+
+use std::sync::Arc;
+
+use crate::canonical::{Host, Scheme};
+use crate::diagnostic::Diagnostics;
+use crate::key::MatchKey;
+use crate::plan::{Action, Plan, Route, Unmatched};
+
+pub(crate) use analyse::Finding;
+pub(crate) use check::{INTEGER_MAX, is_injectable, is_token};
+pub(crate) use decide::{Stop, stopped_by};
+
+use decide::{Decisions, Probe};
+use index::{Entry, Index, Level};
+
+/// Index into [`Plan::egress_routes`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RouteIndex(pub u32);
+
+/// What the plan says about one request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Verdict {
+    Allow(RouteIndex),
+    Hold(RouteIndex),
+    Deny(RouteIndex),
+    NoRoute {
+        /// Whether a route with a credential names the host: such a host is never passed through.
+        managed: bool,
+        reason: Miss,
+    },
+    Passthrough,
+}
+
+/// The furthest step that any candidate reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Miss {
+    Host,
+    Path,
+    Method,
+    Condition,
+    EncodedSlash,
+    EmptySegment,
+}
+
+/// What to do with a CONNECT before any request is seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum HostClass {
+    Intercept,
+    Tunnel(RouteIndex),
+    /// No route names it.
+    Unknown,
+    Passthrough,
+}
+
+/// A plan indexed for matching.
+#[derive(Debug)]
+pub struct RouteTable {
+    plan: Arc<Plan>,
+    index: Index,
+    decisions: Decisions,
+    uses_headers: bool,
+}
+
+impl RouteTable {
+    /// Checks and indexes `plan`. Every error in it is reported; warnings are not.
+    pub fn build(plan: Arc<Plan>) -> Result<RouteTable, Diagnostics> {
+        let (table, findings) = Self::analyse(plan);
+        let found: Vec<_> = findings.into_iter().map(Finding::into_diagnostic).collect();
+        let found = Diagnostics(found);
+        match table {
+            Some(table) if !found.has_errors() => Ok(table),
+            Some(_) | None => Err(found.sorted()),
+        }
+    }
+
+    pub fn plan(&self) -> &Arc<Plan> {
+        &self.plan
+    }
+
+    pub fn route(&self, index: RouteIndex) -> Option<&Route> {
+        self.plan.egress_routes.get(usize::try_from(index.0).ok()?)
+    }
+
+    /// The outcome of one request. No allocation, no lock, no normalisation.
+    pub fn find(&self, key: &MatchKey<'_>) -> Verdict {
+        let Some(entry) = self.index.entry(key.scheme, key.host, key.port) else {
+            return self.unmatched(key.host, Miss::Host);
+        };
+        let mut probe = Probe::new(key, self.decisions.method_bit(key.method));
+        if entry.has_deny {
+            probe.denying = true;
+            let denies = self.index.levels(entry).iter().filter_map(Level::deny_root);
+            if let Some(found) = self.search(denies, &mut probe) {
+                return Verdict::Deny(found.route);
+            }
+            probe = Probe { denying: false, miss: Miss::Path, ..probe };
+        }
+        let allows = self.index.levels(entry).iter().filter_map(Level::allow_root);
+        match self.search(allows, &mut probe) {
+            Some(found) if found.hold => Verdict::Hold(found.route),
+            Some(found) => Verdict::Allow(found.route),
+            None => self.unmatched(key.host, probe.miss),
+        }
+    }
+
+    /// What to do with a CONNECT to this host and port before any request is seen.
+    ///
+    /// A host that is both denied in part and tunnelled is intercepted: a tunnel would hide what
+    /// the deny is about.
+    pub fn host_class(&self, host: &Host, port: u16) -> HostClass {
+        let entry = |scheme| self.index.entry(scheme, host, port);
+        let (tls, clear) = (entry(Scheme::Https), entry(Scheme::Http));
+        if tls.is_none() && clear.is_none() {
+            let passes = self.unmatched(host, Miss::Host) == Verdict::Passthrough;
+            return if passes { HostClass::Passthrough } else { HostClass::Unknown };
+        }
+        let denied = |entry: Option<&Entry>| entry.is_some_and(|entry| entry.has_deny);
+        if denied(tls) || denied(clear) {
+            return HostClass::Intercept;
+        }
+        let levels = tls.map(|entry| self.index.levels(entry)).unwrap_or_default();
+        match levels.iter().find(|level| !level.is_empty()).and_then(Level::tunnel) {
+            Some(route) => HostClass::Tunnel(route),
+            None => HostClass::Intercept,
+        }
+    }
+
+    /// Whether a route with a credential names the host, at whatever port.
+    pub fn is_managed(&self, host: &Host) -> bool {
+        self.index.is_managed(host)
+    }
+
+    /// Whether any route has a header condition.
+    pub fn uses_headers(&self) -> bool {
+        self.uses_headers
+    }
+
+    fn search(
+        &self,
+        mut roots: impl Iterator<Item = u32>,
+        probe: &mut Probe<'_>,
+    ) -> Option<decide::Found> {
+        let path = probe.key.target.path();
+        let rest = path.strip_prefix('/').unwrap_or(path);
+        roots.find_map(|root| self.descend(root, Some(rest), probe))
+    }
+
+    /// Depth first in the order of precedence: literal, parameter, tail. The depth is bounded by
+    /// that of the table, because no pattern has more segments than `pattern` allows.
+    fn descend(
+        &self,
+        node: u32,
+        rest: Option<&str>,
+        probe: &mut Probe<'_>,
+    ) -> Option<decide::Found> {
+        let node_data = self.index.node(node)?;
+        let Some(rest) = rest else {
+            let end = self.decisions.first(&self.plan, node_data.end, probe);
+            return end.or_else(|| self.decisions.first(&self.plan, node_data.tail, probe));
+        };
+        let (segment, below) = match rest.split_once('/') {
+            Some((segment, below)) => (segment, Some(below)),
+            None => (rest, None),
+        };
+        if node_data.has_literals {
+            let child = self.index.literal(node, segment);
+            if let Some(found) = child.and_then(|child| self.descend(child, below, probe)) {
+                return Some(found);
+            }
+        }
+        if let Some(child) = node_data.parameter().filter(|_| !segment.is_empty())
+            && let Some(found) = self.descend(child, below, probe)
+        {
+            return Some(found);
+        }
+        self.decisions.first(&self.plan, node_data.tail, probe)
+    }
+
+    fn unmatched(&self, host: &Host, reason: Miss) -> Verdict {
+        let managed = self.index.is_managed(host);
+        match self.plan.unmatched {
+            Unmatched::Passthrough if !managed => Verdict::Passthrough,
+            Unmatched::Passthrough | Unmatched::Deny => Verdict::NoRoute { managed, reason },
+        }
+    }
+}
+
+/// Whether a route stands in the tries; a tunnel is about hosts and ports only.
+fn is_searched(action: Action) -> bool {
+    match action {
+        Action::Allow | Action::Deny | Action::Hold => true,
+        Action::Tunnel => false,
+    }
+}
+

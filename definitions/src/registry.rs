@@ -1,0 +1,108 @@
+//! The definitions that there are, by their key.
+
+use std::collections::BTreeMap;
+
+use crate::definition::Definition;
+use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::read::suggestion;
+use crate::source::SourceFile;
+
+const BUILTIN: [(&str, &str); 2] = [
+    ("integrations/demo/echo.toml", include_str!("../integrations/demo/echo.toml")),
+    ("integrations/generic/http-api.toml", include_str!("../integrations/generic/http-api.toml")),
+];
+
+/// Definitions in code-point order of their keys.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Registry {
+    definitions: BTreeMap<String, Definition>,
+}
+
+impl Registry {
+    /// The definitions that come with the binary.
+    pub fn builtin() -> Self {
+        // A test proves that they are all valid.
+        let files = BUILTIN.map(|(name, text)| SourceFile::new(name, text));
+        Self::load(&files).0
+    }
+
+    /// Reads definition files. Those with errors, and later ones of the same key, are left out
+    /// and reported.
+    pub fn load(files: &[SourceFile]) -> (Self, Diagnostics) {
+        let (mut registry, mut found) = (Self::default(), Diagnostics::new());
+        for file in files {
+            match Definition::read(file) {
+                Ok(definition) => registry.add(definition, file, &mut found),
+                Err(problems) => found.append(problems),
+            }
+        }
+        (registry, found.sorted())
+    }
+
+    pub fn find(&self, key: &str) -> Option<&Definition> {
+        self.definitions.get(key)
+    }
+
+    /// The definition, or the diagnostic that says that there is none.
+    pub fn require(&self, key: &str) -> Result<&Definition, Diagnostic> {
+        self.find(key).ok_or_else(|| {
+            let message = format!("there is no definition `{key}`");
+            let near = suggestion(key, self.keys());
+            let help = match near {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("known: {}", self.keys().collect::<Vec<_>>().join(", ")),
+            };
+            Diagnostic::error("DEFINITION_NOT_FOUND", message).help(help)
+        })
+    }
+
+    pub fn keys(&self) -> impl Iterator<Item = &str> {
+        self.definitions.keys().map(String::as_str)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Definition> {
+        self.definitions.values()
+    }
+
+    fn add(&mut self, definition: Definition, file: &SourceFile, found: &mut Diagnostics) {
+        let key = definition.key();
+        if self.definitions.contains_key(&key) {
+            let message = format!("`{}` defines `{key}` again", file.name);
+            found.push(Diagnostic::error("DUPLICATE_DEFINITION", message));
+            return;
+        }
+        self.definitions.insert(key, definition);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_builtin_definition_is_valid_and_stands_in_order() {
+        let files = BUILTIN.map(|(name, text)| SourceFile::new(name, text));
+        let (registry, found) = Registry::load(&files);
+        assert_eq!(found.to_string(), "");
+        let keys: Vec<&str> = registry.keys().collect();
+        assert_eq!(keys, ["demo::echo", "generic::http-api"]);
+        assert_eq!(registry, Registry::builtin());
+    }
+
+    #[test]
+    fn a_second_definition_of_a_key_is_refused() {
+        let (name, text) = BUILTIN[0];
+        let files = [SourceFile::new(name, text), SourceFile::new("again.toml", text)];
+        let (registry, found) = Registry::load(&files);
+        assert_eq!(registry.keys().count(), 1);
+        assert_eq!(found.0[0].code, "DUPLICATE_DEFINITION");
+    }
+
+    #[test]
+    fn an_unknown_definition_is_named_with_the_nearest_known_one() {
+        let found = Registry::builtin().require("generic::http-apis").unwrap_err();
+        assert_eq!(found.code, "DEFINITION_NOT_FOUND");
+        assert_eq!(found.help.as_deref(), Some("did you mean `generic::http-api`?"));
+        assert!(Registry::builtin().require("").is_err());
+    }
+}
