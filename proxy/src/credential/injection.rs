@@ -1,0 +1,97 @@
+//! A credential made ready for the place where a route presents it.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwapOption;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use http::{HeaderName, HeaderValue};
+use sallygate_compiler::plan::{Injection, InjectionKind};
+use zeroize::Zeroizing;
+
+use super::{Cell, Ready};
+
+/// Where a credential goes, and its encoded form for the newest version of the secret.
+#[derive(Debug)]
+pub(crate) struct ReadyInjection {
+    pub(crate) cell: Arc<Cell>,
+    place: Place,
+    encoded: ArcSwapOption<(u64, HeaderValue)>,
+}
+
+#[derive(Debug)]
+enum Place {
+    Bearer(HeaderName),
+    Basic { header: HeaderName, username: Option<String> },
+    Header { header: HeaderName, template: Option<String> },
+    Query(String),
+}
+
+/// A credential in its final form.
+#[derive(Debug)]
+pub(crate) enum Presented<'a> {
+    Header(&'a HeaderName, HeaderValue),
+    Query(&'a str, Arc<Ready>),
+}
+
+impl ReadyInjection {
+    /// `None` when the plan names a header that is none; the plan's loader has refused that.
+    pub(crate) fn new(injection: &Injection, cell: Arc<Cell>) -> Option<Self> {
+        let named = |fallback: HeaderName| match &injection.header {
+            Some(name) => HeaderName::try_from(name.as_str()).ok(),
+            None => Some(fallback),
+        };
+        let place = match injection.kind {
+            InjectionKind::Bearer => Place::Bearer(named(http::header::AUTHORIZATION)?),
+            InjectionKind::Basic => Place::Basic {
+                header: named(http::header::AUTHORIZATION)?,
+                username: injection.username.clone(),
+            },
+            InjectionKind::Header => Place::Header {
+                header: HeaderName::try_from(injection.header.as_deref()?).ok()?,
+                template: injection.template.clone(),
+            },
+            InjectionKind::Query => Place::Query(injection.parameter.clone()?),
+        };
+        Some(Self { cell, place, encoded: ArcSwapOption::empty() })
+    }
+
+    /// The credential as it is sent. Encoded once per version; after that a reference count.
+    pub(crate) fn present(&self, ready: &Arc<Ready>) -> Option<Presented<'_>> {
+        let (header, make): (_, &dyn Fn(&[u8]) -> Zeroizing<Vec<u8>>) = match &self.place {
+            Place::Query(parameter) => return Some(Presented::Query(parameter, Arc::clone(ready))),
+            Place::Bearer(header) => (header, &|s| joined(&[b"Bearer ", s])),
+            Place::Basic { header, username } => (header, &|s| basic(username.as_deref(), s)),
+            Place::Header { header, template } => (header, &|s| filled(template.as_deref(), s)),
+        };
+        if let Some(encoded) = self.encoded.load().as_ref()
+            && encoded.0 == ready.version
+        {
+            return Some(Presented::Header(header, encoded.1.clone()));
+        }
+        let mut value = HeaderValue::from_bytes(&make(ready.secret.expose())).ok()?;
+        value.set_sensitive(true);
+        self.encoded.store(Some(Arc::new((ready.version, value.clone()))));
+        Some(Presented::Header(header, value))
+    }
+}
+
+fn joined(parts: &[&[u8]]) -> Zeroizing<Vec<u8>> {
+    Zeroizing::new(parts.concat())
+}
+
+fn basic(username: Option<&str>, secret: &[u8]) -> Zeroizing<Vec<u8>> {
+    let pair = match username {
+        Some(name) => joined(&[name.as_bytes(), b":", secret]),
+        None => joined(&[secret]),
+    };
+    let text = Zeroizing::new(BASE64.encode(&*pair));
+    joined(&[b"Basic ", text.as_bytes()])
+}
+
+fn filled(template: Option<&str>, secret: &[u8]) -> Zeroizing<Vec<u8>> {
+    match template.and_then(|t| t.split_once("{value}")) {
+        Some((before, after)) => joined(&[before.as_bytes(), secret, after.as_bytes()]),
+        None => joined(&[secret]),
+    }
+}

@@ -1,0 +1,125 @@
+//! Where a stand-alone proxy takes a credential from: environment, file or command.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use sallygate_compiler::snapshot::ValueSource;
+use tokio::io::AsyncReadExt;
+
+use super::Secret;
+
+/// Longest credential: more than any provider's token, less than a header may hold.
+const VALUE_BYTES_MAX: u64 = 32 * 1024;
+const COMMAND_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Why a credential could not be had. The text names the place, never the content.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SourceError {
+    #[error("environment variable `{0}` is not set")]
+    Environment(String),
+    #[error("file `{0}` cannot be read")]
+    File(String, #[source] std::io::Error),
+    #[error("command `{0}` cannot be run")]
+    Command(String, #[source] std::io::Error),
+    #[error("command `{0}` ended with a failure")]
+    CommandStatus(String),
+    #[error("command `{0}` did not end within 10 seconds")]
+    CommandDeadline(String),
+    #[error("the value is empty")]
+    Empty,
+    #[error("the value is longer than 32 KiB")]
+    TooLong,
+    #[error("the value cannot stand in a header")]
+    NotPrintable,
+}
+
+/// Reads the value once.
+pub(crate) async fn fetch(source: &ValueSource) -> Result<Secret, SourceError> {
+    let bytes = match source {
+        ValueSource::Env(name) => environment(name)?,
+        ValueSource::File(path) => file(path).await?,
+        ValueSource::Command(words) => command(words).await?,
+    };
+    checked(bytes)
+}
+
+#[expect(clippy::disallowed_methods, reason = "a credential's own variable, named by the operator")]
+fn environment(name: &str) -> Result<Vec<u8>, SourceError> {
+    std::env::var(name).map(String::into_bytes).map_err(|_| SourceError::Environment(name.into()))
+}
+
+async fn file(path: &str) -> Result<Vec<u8>, SourceError> {
+    let failed = |e| SourceError::File(path.into(), e);
+    let file = tokio::fs::File::open(path).await.map_err(failed)?;
+    let mut bytes = Vec::new();
+    file.take(VALUE_BYTES_MAX + 1).read_to_end(&mut bytes).await.map_err(failed)?;
+    Ok(bytes)
+}
+
+async fn command(words: &[String]) -> Result<Vec<u8>, SourceError> {
+    let name = words.first().cloned().unwrap_or_default();
+    let mut child = tokio::process::Command::new(&name)
+        .args(words.iter().skip(1))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(|e| SourceError::Command(name.clone(), e))?;
+    let run = async {
+        let mut bytes = Vec::new();
+        if let Some(stdout) = child.stdout.take() {
+            stdout.take(VALUE_BYTES_MAX + 1).read_to_end(&mut bytes).await?;
+        }
+        child.wait().await.map(|status| (status, bytes))
+    };
+    let outcome = tokio::time::timeout(COMMAND_DEADLINE, run).await;
+    match outcome {
+        Err(_) => Err(SourceError::CommandDeadline(name)),
+        Ok(Err(e)) => Err(SourceError::Command(name, e)),
+        Ok(Ok((status, _))) if !status.success() => Err(SourceError::CommandStatus(name)),
+        Ok(Ok((_, bytes))) => Ok(bytes),
+    }
+}
+
+/// One line, without its line end, printable: what can stand in a header.
+fn checked(mut bytes: Vec<u8>) -> Result<Secret, SourceError> {
+    if bytes.len() as u64 > VALUE_BYTES_MAX {
+        return Err(SourceError::TooLong);
+    }
+    while matches!(bytes.last(), Some(b'\n' | b'\r')) {
+        bytes.pop();
+    }
+    if bytes.is_empty() {
+        return Err(SourceError::Empty);
+    }
+    if bytes.iter().any(|b| !(b' '..=b'~').contains(b)) {
+        return Err(SourceError::NotPrintable);
+    }
+    Ok(Secret::new(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_one_printable_line_is_a_credential() {
+        assert_eq!(checked(b"token\r\n".to_vec()).unwrap().expose(), b"token");
+        for wrong in [&b""[..], b"\n", b"a\nb", b"a\0b", b"caf\xc3\xa9"] {
+            assert!(checked(wrong.to_vec()).is_err(), "accepted {wrong:?}");
+        }
+        assert!(checked(vec![b'a'; 40_000]).is_err());
+    }
+
+    #[tokio::test]
+    async fn a_command_that_fails_gives_no_credential() {
+        let run = |words: &[&str]| {
+            let words = words.iter().map(|w| (*w).to_owned()).collect();
+            async move { fetch(&ValueSource::Command(words)).await }
+        };
+        assert_eq!(run(&["echo", "abc"]).await.unwrap().expose(), b"abc");
+        assert!(matches!(run(&["false"]).await, Err(SourceError::CommandStatus(_))));
+        assert!(matches!(run(&["/nonexistent"]).await, Err(SourceError::Command(..))));
+    }
+}

@@ -1,0 +1,130 @@
+//! A plan made ready for requests: its table, and beside every route what the request path needs.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use http::HeaderName;
+use sallygate_compiler::plan::{Plan, Route};
+use sallygate_compiler::table::{RouteIndex, RouteTable};
+
+use crate::credential::{Cell, ReadyInjection};
+use crate::metrics::{Metrics, RouteSeries};
+use crate::upstream::Destination;
+
+/// A plan in force.
+#[derive(Debug)]
+pub(crate) struct ActivePlan {
+    pub(crate) table: RouteTable,
+    pub(crate) digest: Arc<str>,
+    pub(crate) profile: Arc<str>,
+    routes: Vec<ActiveRoute>,
+}
+
+/// What stands beside a route of the plan.
+#[derive(Debug)]
+pub(crate) struct ActiveRoute {
+    pub(crate) id: Arc<str>,
+    /// Path pattern of the route: what records show instead of the raw path.
+    pub(crate) template: Arc<str>,
+    pub(crate) destination: Destination,
+    pub(crate) injections: Vec<ReadyInjection>,
+    pub(crate) clear_headers: Vec<HeaderName>,
+    pub(crate) clear_query: Vec<String>,
+    pub(crate) rate: Option<Rate>,
+    pub(crate) concurrency: Option<Concurrency>,
+    pub(crate) series: RouteSeries,
+}
+
+/// Requests per minute, counted for each sandbox by itself.
+#[derive(Debug)]
+pub(crate) struct Rate {
+    pub(crate) per_minute: u32,
+    pub(crate) limiter: DefaultKeyedRateLimiter<Arc<str>>,
+}
+
+/// Requests at one time.
+#[derive(Debug)]
+pub(crate) struct Concurrency {
+    max: u32,
+    now: Arc<AtomicU32>,
+}
+
+/// A place among the requests that a route may have at one time; given back when dropped.
+#[derive(Debug)]
+pub(crate) struct Place(Arc<AtomicU32>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+impl Concurrency {
+    pub(crate) fn enter(&self) -> Option<Place> {
+        let before = self.now.fetch_add(1, Ordering::AcqRel);
+        let place = Place(Arc::clone(&self.now));
+        (before < self.max).then_some(place)
+    }
+}
+
+impl ActivePlan {
+    /// Indexes `plan`; `cells` are in the order of its credential table.
+    pub(crate) fn new(
+        plan: Arc<Plan>,
+        table: RouteTable,
+        cells: &[Arc<Cell>],
+        metrics: &Metrics,
+    ) -> Result<Self, String> {
+        let profile: Arc<str> = plan.sandbox_profile_id.as_str().into();
+        let routes = plan.egress_routes.iter().map(|route| active(route, &profile, cells, metrics));
+        Ok(Self {
+            routes: routes.collect::<Result<_, _>>()?,
+            digest: plan.digest.as_str().into(),
+            profile,
+            table,
+        })
+    }
+
+    /// The route with this index. Indexes come from this plan's own table.
+    pub(crate) fn route(&self, index: RouteIndex) -> Option<&ActiveRoute> {
+        self.routes.get(index.0 as usize)
+    }
+
+    /// The plan's own words about a route.
+    pub(crate) fn words(&self, index: RouteIndex) -> Option<&Route> {
+        self.table.plan().egress_routes.get(index.0 as usize)
+    }
+}
+
+fn active(
+    route: &Route,
+    profile: &str,
+    cells: &[Arc<Cell>],
+    metrics: &Metrics,
+) -> Result<ActiveRoute, String> {
+    let injections = route.inject.iter().map(|injection| {
+        let cell = cells.get(injection.credential).ok_or("a credential index is out of range")?;
+        ReadyInjection::new(injection, Arc::clone(cell)).ok_or("an injection is incomplete")
+    });
+    let injections: Result<Vec<_>, _> = injections.collect();
+    let clear = route.clear.headers.iter().filter_map(|h| HeaderName::try_from(h.as_str()).ok());
+    Ok(ActiveRoute {
+        id: route.route_id.as_str().into(),
+        template: route.r#match.paths.join("|").into(),
+        destination: Destination::new(&route.upstream, &route.timeouts)
+            .map_err(|e| format!("route `{}`: {e}", route.route_id))?,
+        injections: injections.map_err(|e| format!("route `{}`: {e}", route.route_id))?,
+        clear_headers: clear.collect(),
+        clear_query: route.clear.query.clone(),
+        rate: route.limits.requests_per_minute.and_then(rate),
+        concurrency: route.limits.concurrency.map(|max| Concurrency { max, now: Arc::default() }),
+        series: metrics.route(&route.route_id, profile),
+    })
+}
+
+fn rate(per_minute: u32) -> Option<Rate> {
+    let quota = Quota::per_minute(NonZeroU32::new(per_minute)?);
+    Some(Rate { per_minute, limiter: RateLimiter::keyed(quota) })
+}

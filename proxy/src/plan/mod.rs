@@ -1,0 +1,10 @@
+//! Plans in force: what each sandbox may do now, swapped as a whole.
+
+mod active;
+mod sandbox;
+mod store;
+
+pub(crate) use active::{ActivePlan, ActiveRoute, Place};
+pub(crate) use sandbox::{ConnectionCount, Sandbox, Token};
+pub(crate) use store::Generation;
+pub use store::{Input, MintError, Minted, PublishError, Store};

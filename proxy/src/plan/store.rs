@@ -1,0 +1,321 @@
+//! Holds the plans in force and the sandboxes that run them, and swaps both in one store.
+//!
+//! INVARIANT: a generation is whole. A request that took one sees one set of plans and sandboxes
+//! from its first step to its last, whatever is published meanwhile.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::net::IpAddr;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::{ArcSwap, Guard};
+use aws_lc_rs::rand;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use sallygate_compiler::diagnostic::Diagnostics;
+use sallygate_compiler::plan::Plan;
+use sallygate_compiler::snapshot::{ConnectionSource, SandboxSpec};
+use sallygate_compiler::table::RouteTable;
+use tokio::sync::watch;
+
+use super::{ActivePlan, Sandbox, Token};
+use crate::clock;
+use crate::credential::Cell;
+use crate::metrics::Metrics;
+
+/// Session sandboxes that may exist at one time, and revoked ids that are remembered.
+const SESSIONS_MAX: usize = 10_000;
+
+/// What is to be in force: compiled plans and who runs them.
+#[derive(Clone, Debug, Default)]
+pub struct Input {
+    /// By profile.
+    pub plans: BTreeMap<String, Plan>,
+    /// Sandboxes of the policy file.
+    pub sandboxes: Vec<SandboxSpec>,
+    /// Where credentials come from.
+    pub connections: Vec<ConnectionSource>,
+}
+
+/// Why something could not be put in force. What was in force stays.
+#[derive(Debug, thiserror::Error)]
+pub enum PublishError {
+    /// The plan itself is wrong.
+    #[error("{0}")]
+    Plan(Diagnostics),
+    /// The plan asks for something that this process does not have.
+    #[error("plan `{profile}`: {reason}")]
+    Unusable {
+        /// Profile of the plan.
+        profile: String,
+        /// What is missing.
+        reason: String,
+    },
+}
+
+/// Why a session sandbox was not made.
+#[derive(Debug, thiserror::Error)]
+pub enum MintError {
+    /// No such profile.
+    #[error("no profile `{0}`")]
+    UnknownProfile(String),
+    /// Too many sessions exist.
+    #[error("too many session sandboxes")]
+    Full,
+    /// The system has no randomness.
+    #[error("no randomness")]
+    Randomness,
+}
+
+/// A session sandbox, as it is shown once.
+#[derive(Debug)]
+pub struct Minted {
+    /// Its id.
+    pub id: String,
+    /// Its token: shown now and never again.
+    pub token: String,
+    /// Seconds since the Unix epoch.
+    pub expires_unix: i64,
+}
+
+/// One whole set of plans and sandboxes.
+#[derive(Debug, Default)]
+pub(crate) struct Generation {
+    pub(crate) number: u64,
+    plans: BTreeMap<String, Arc<ActivePlan>>,
+    sandboxes: HashMap<Arc<str>, Arc<Sandbox>>,
+    tokens: HashMap<Token, Arc<Sandbox>>,
+    sources: Vec<Arc<Sandbox>>,
+    revoked: HashSet<Arc<str>>,
+}
+
+impl Generation {
+    pub(crate) fn sandbox(&self, id: &str) -> Option<&Arc<Sandbox>> {
+        self.sandboxes.get(id)
+    }
+
+    /// The table is keyed by the hash of the token, so the look-up says nothing about the token.
+    pub(crate) fn by_token(&self, token: &Token) -> Option<&Arc<Sandbox>> {
+        self.tokens.get(token)
+    }
+
+    pub(crate) fn by_source(&self, address: IpAddr) -> Option<&Arc<Sandbox>> {
+        self.sources.iter().find(|sandbox| sandbox.owns_source(address))
+    }
+
+    /// Whether this id was known once and is no more.
+    pub(crate) fn was_revoked(&self, id: &str) -> bool {
+        self.revoked.contains(id)
+    }
+
+    pub(crate) fn plans(&self) -> impl Iterator<Item = (&String, &Arc<ActivePlan>)> {
+        self.plans.iter()
+    }
+
+    pub(crate) fn sandbox_count(&self) -> usize {
+        self.sandboxes.len()
+    }
+}
+
+#[derive(Default)]
+struct Written {
+    input: Input,
+    sessions: BTreeMap<String, SandboxSpec>,
+    cells: Vec<Arc<Cell>>,
+    counts: HashMap<String, Arc<AtomicU64>>,
+    revoked: HashSet<Arc<str>>,
+}
+
+/// The plans in force.
+pub struct Store {
+    generation: ArcSwap<Generation>,
+    changes: watch::Sender<u64>,
+    written: Mutex<Written>,
+    metrics: Arc<Metrics>,
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store").field("generation", &self.generation.load().number).finish()
+    }
+}
+
+impl Store {
+    /// A store with nothing in force: every request is refused.
+    pub fn new(metrics: Arc<Metrics>) -> Self {
+        Self {
+            generation: ArcSwap::default(),
+            changes: watch::channel(0).0,
+            written: Mutex::default(),
+            metrics,
+        }
+    }
+
+    pub(crate) fn load(&self) -> Guard<Arc<Generation>> {
+        self.generation.load()
+    }
+
+    /// Tells when something else is in force.
+    pub(crate) fn subscribe(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    /// Whether anything was ever put in force.
+    pub fn is_ready(&self) -> bool {
+        self.generation.load().number > 0
+    }
+
+    /// Puts `input` in force, whole or not at all.
+    pub fn publish(&self, input: Input) -> Result<u64, PublishError> {
+        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = std::mem::replace(&mut written.input, input);
+        match self.rebuild(&mut written) {
+            Ok(number) => Ok(number),
+            Err(error) => {
+                written.input = before;
+                Err(error)
+            }
+        }
+    }
+
+    /// Makes a sandbox that lives in this process until it expires.
+    pub fn mint(&self, profile: &str, ttl_seconds: u64) -> Result<Minted, MintError> {
+        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = clock::wall_seconds();
+        written.sessions.retain(|_, s| s.expires_unix.is_none_or(|at| at > now));
+        if !written.input.plans.contains_key(profile) {
+            return Err(MintError::UnknownProfile(profile.into()));
+        }
+        if written.sessions.len() >= SESSIONS_MAX {
+            return Err(MintError::Full);
+        }
+        let token = format!("sgt_{}", random::<24>()?);
+        let id = format!("sbx_{}", random::<12>()?);
+        let expires_unix = now.saturating_add(i64::try_from(ttl_seconds).unwrap_or(i64::MAX));
+        let spec = SandboxSpec {
+            id: id.clone(),
+            profile: profile.into(),
+            token_sha256: Some(Token::of(token.as_bytes()).hash()),
+            sources: Vec::new(),
+            expires_unix: Some(expires_unix),
+        };
+        written.sessions.insert(id.clone(), spec);
+        // Nothing about the plans changed, so this cannot fail for a plan that is in force.
+        self.rebuild(&mut written).map_err(|_| MintError::UnknownProfile(profile.into()))?;
+        Ok(Minted { id, token, expires_unix })
+    }
+
+    /// Ends a session sandbox; what it has in flight ends within a second. `false`: no such one.
+    pub fn revoke(&self, id: &str) -> bool {
+        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        written.sessions.remove(id).is_some() && self.rebuild(&mut written).is_ok()
+    }
+
+    /// Tells everybody to look again when some sandbox expired after `before` and up to `now`.
+    pub(crate) fn expire(&self, before_unix: i64, now_unix: i64) {
+        let generation = self.generation.load();
+        let expired = |at: i64| at > before_unix && at <= now_unix;
+        if generation.sandboxes.values().any(|s| s.expires_unix.is_some_and(expired)) {
+            self.changes.send_replace(generation.number);
+        }
+    }
+
+    fn rebuild(&self, written: &mut Written) -> Result<u64, PublishError> {
+        let began = clock::now();
+        let old = self.generation.load_full();
+        let cells = self.cells(written);
+        let mut next = Generation { number: old.number + 1, ..Generation::default() };
+        for (profile, plan) in &written.input.plans {
+            let active = match old.plans.get(profile) {
+                Some(same) if *same.digest == *plan.digest && cells == written.cells => Arc::clone(same),
+                _ => Arc::new(self.activate(profile, plan, &cells)?),
+            };
+            next.plans.insert(profile.clone(), active);
+        }
+        self.admit(written, &mut next);
+        for id in old.sandboxes.keys().filter(|id| !next.sandboxes.contains_key(*id)) {
+            if written.revoked.len() < SESSIONS_MAX {
+                written.revoked.insert(Arc::clone(id));
+            }
+        }
+        written.revoked.retain(|id| !next.sandboxes.contains_key(id));
+        next.revoked.clone_from(&written.revoked);
+        written.cells = cells;
+        self.announce(&next, began);
+        let number = next.number;
+        self.generation.store(Arc::new(next));
+        self.changes.send_replace(number);
+        Ok(number)
+    }
+
+    /// One cell per connection; a cell whose source is unchanged keeps what it holds.
+    fn cells(&self, written: &Written) -> Vec<Arc<Cell>> {
+        let keep = |c: &ConnectionSource| written.cells.iter().find(|cell| cell.serves(c)).cloned();
+        let connections = written.input.connections.iter();
+        connections
+            .map(|c| keep(c).unwrap_or_else(|| Arc::new(Cell::new(c, Arc::clone(&self.metrics)))))
+            .collect()
+    }
+
+    fn activate(&self, profile: &str, plan: &Plan, cells: &[Arc<Cell>]) -> Result<ActivePlan, PublishError> {
+        let unusable = |reason| PublishError::Unusable { profile: profile.into(), reason };
+        let table = RouteTable::build(Arc::new(plan.clone())).map_err(PublishError::Plan)?;
+        let plan = Arc::clone(table.plan());
+        let cell = |name: &str| cells.iter().find(|cell| cell.connection() == name).cloned();
+        let ordered = plan.credentials.iter().map(|reference| {
+            cell(&reference.connection_id)
+                .ok_or_else(|| format!("no connection `{}` is configured", reference.connection_id))
+        });
+        let ordered: Vec<_> = ordered.collect::<Result<_, _>>().map_err(unusable)?;
+        ActivePlan::new(plan, table, &ordered, &self.metrics).map_err(unusable)
+    }
+
+    fn admit(&self, written: &mut Written, next: &mut Generation) {
+        let specs = written.input.sandboxes.iter().chain(written.sessions.values());
+        for spec in specs {
+            let Some(plan) = next.plans.get(&spec.profile) else { continue };
+            let sandbox = Arc::new(Sandbox {
+                id: spec.id.as_str().into(),
+                plan: Arc::clone(plan),
+                token: spec.token_sha256.map(Token::from_hash),
+                sources: spec.sources.clone(),
+                expires_unix: spec.expires_unix,
+                connections: Arc::clone(written.counts.entry(spec.id.clone()).or_default()),
+            });
+            if let Some(token) = sandbox.token {
+                next.tokens.insert(token, Arc::clone(&sandbox));
+            }
+            if !sandbox.sources.is_empty() {
+                next.sources.push(Arc::clone(&sandbox));
+            }
+            next.sandboxes.insert(Arc::clone(&sandbox.id), sandbox);
+        }
+        // The narrowest source wins, and the order of the file never matters.
+        next.sources.sort_by_key(|s| {
+            (std::cmp::Reverse(s.sources.iter().map(ipnet::IpNet::prefix_len).max()), Arc::clone(&s.id))
+        });
+        written.counts.retain(|id, _| next.sandboxes.contains_key(id.as_str()));
+    }
+
+    fn announce(&self, next: &Generation, began: std::time::Instant) {
+        self.metrics.plan_info.reset();
+        for (profile, plan) in &next.plans {
+            self.metrics.plan_info.with_label_values(&[profile.as_str(), &plan.digest]).set(1);
+        }
+        self.metrics.plan_loaded.set(clock::wall_seconds());
+        self.metrics.plan_compile.observe(clock::now().duration_since(began).as_secs_f64());
+    }
+}
+
+impl PartialEq for Cell {
+    /// Cells are the same only if they are one: a new cell means that plans must be made anew.
+    fn eq(&self, other: &Self) -> bool {
+        std::ptr::eq(self, other)
+    }
+}
+
+fn random<const N: usize>() -> Result<String, MintError> {
+    let mut bytes = [0u8; N];
+    rand::fill(&mut bytes).map_err(|_| MintError::Randomness)?;
+    Ok(URL_SAFE_NO_PAD.encode(bytes))
+}

@@ -1,0 +1,232 @@
+//! The audit log: JSON lines, append-only, each with the hash of the one before.
+//!
+//! One thread writes. The data path hands an event over through a bounded queue and never waits;
+//! what does not fit is counted. While the log cannot be written, nothing with a credential is
+//! sent: a use of a credential that nobody can see afterwards must not happen.
+
+use std::fs::{File, OpenOptions};
+use std::io::{BufWriter, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::time::Duration;
+
+use aws_lc_rs::digest;
+use tokio::sync::broadcast;
+
+use super::event::Event;
+use super::verify::{self, GENESIS};
+use crate::metrics::Metrics;
+
+/// How long a record may wait in memory before it is in the file.
+const FLUSH_EVERY: Duration = Duration::from_millis(50);
+const TAIL_EVENTS: usize = 1024;
+
+enum Message {
+    Event(Box<Event>),
+    Flush(SyncSender<()>),
+}
+
+/// Hands events to the writer.
+#[derive(Debug)]
+pub(crate) struct Recorder {
+    queue: SyncSender<Message>,
+    tail: broadcast::Sender<Arc<str>>,
+    healthy: Arc<AtomicBool>,
+    metrics: Arc<Metrics>,
+}
+
+impl std::fmt::Debug for Message {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Message")
+    }
+}
+
+impl Recorder {
+    /// Opens the log and starts its writer. The chain is taken up where the file ends.
+    pub(crate) fn open(path: &Path, capacity: usize, metrics: Arc<Metrics>) -> std::io::Result<Self> {
+        let (queue, inbox) = sync_channel(capacity);
+        let (tail, _) = broadcast::channel(TAIL_EVENTS);
+        let healthy = Arc::new(AtomicBool::new(true));
+        let writer = Writer {
+            log: Log::open(path)?,
+            tail: tail.clone(),
+            healthy: Arc::clone(&healthy),
+            metrics: Arc::clone(&metrics),
+        };
+        std::thread::Builder::new().name("audit".into()).spawn(move || writer.run(&inbox))?;
+        Ok(Self { queue, tail, healthy, metrics })
+    }
+
+    /// Whether the last write worked.
+    pub(crate) fn is_healthy(&self) -> bool {
+        self.healthy.load(Ordering::Acquire)
+    }
+
+    /// Hands over one event; never waits.
+    pub(crate) fn record(&self, event: Event) {
+        match self.queue.try_send(Message::Event(Box::new(event))) {
+            Ok(()) => self.metrics.audit_queue.inc(),
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
+                self.metrics.audit_records.with_label_values(&["file", "dropped"]).inc();
+            }
+        }
+    }
+
+    /// Lines as they are written.
+    pub(crate) fn tail(&self) -> broadcast::Receiver<Arc<str>> {
+        self.tail.subscribe()
+    }
+
+    /// Returns when everything handed over before is in the file.
+    pub(crate) fn flush(&self) {
+        let (done, wait) = sync_channel(1);
+        if self.queue.send(Message::Flush(done)).is_ok() {
+            let _ = wait.recv_timeout(Duration::from_secs(5));
+        }
+    }
+}
+
+struct Writer {
+    log: Log,
+    tail: broadcast::Sender<Arc<str>>,
+    healthy: Arc<AtomicBool>,
+    metrics: Arc<Metrics>,
+}
+
+impl Writer {
+    fn run(mut self, inbox: &Receiver<Message>) {
+        loop {
+            match inbox.recv_timeout(FLUSH_EVERY) {
+                Ok(Message::Event(event)) => self.write(&event),
+                Ok(Message::Flush(done)) => {
+                    self.settle();
+                    let _ = done.send(());
+                }
+                Err(RecvTimeoutError::Timeout) => self.settle(),
+                Err(RecvTimeoutError::Disconnected) => return self.settle(),
+            }
+        }
+    }
+
+    fn write(&mut self, event: &Event) {
+        self.metrics.audit_queue.dec();
+        let line = self.log.append(event);
+        let result = if line.is_ok() { "ok" } else { "error" };
+        self.metrics.audit_records.with_label_values(&["file", result]).inc();
+        if let Ok(line) = line {
+            // Nobody listening is no error.
+            let _ = self.tail.send(line.into());
+        } else {
+            self.healthy.store(false, Ordering::Release);
+        }
+    }
+
+    /// Flushes; a log that failed is opened again, so that it heals by itself.
+    fn settle(&mut self) {
+        let flushed = if self.healthy.load(Ordering::Acquire) { self.log.flush() } else { self.log.reopen() };
+        let healthy = flushed.is_ok();
+        if self.healthy.swap(healthy, Ordering::AcqRel) != healthy {
+            tracing::error!(healthy, "the audit log changed its health");
+        }
+    }
+}
+
+struct Log {
+    path: PathBuf,
+    file: BufWriter<File>,
+    seq: u64,
+    head: String,
+}
+
+impl Log {
+    fn open(path: &Path) -> std::io::Result<Self> {
+        let (seq, head) = verify::last(path)?;
+        let mut file = OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
+        file.seek(SeekFrom::End(0))?;
+        Ok(Self { path: path.into(), file: BufWriter::with_capacity(64 * 1024, file), seq, head })
+    }
+
+    fn append(&mut self, event: &Event) -> std::io::Result<String> {
+        let body = serde_json::to_string(event)?;
+        let body = body.strip_prefix('{').unwrap_or(&body);
+        let chained = format!("{{\"seq\":{},\"prev\":\"{}\",{body}", self.seq + 1, self.head);
+        let hash = hash(chained.as_bytes());
+        let line = format!("{},\"hash\":\"{hash}\"}}", chained.strip_suffix('}').unwrap_or(&chained));
+        self.file.write_all(line.as_bytes())?;
+        self.file.write_all(b"\n")?;
+        self.seq += 1;
+        self.head = hash;
+        Ok(line)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.file.flush()
+    }
+
+    /// After a failure the buffer may hold half a line: what the file holds is the truth, and a
+    /// half line at its end is cut off, so that the chain goes on from the last whole record.
+    fn reopen(&mut self) -> std::io::Result<()> {
+        let path = self.path.clone();
+        let fresh = Self::open(&path)?;
+        let stale = std::mem::replace(self, fresh);
+        let (_, _unwritten) = stale.file.into_parts();
+        self.flush()
+    }
+}
+
+/// SHA-256 in hexadecimal.
+pub(super) fn hash(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    let mut text = String::with_capacity(GENESIS.len());
+    for byte in digest::digest(&digest::SHA256, bytes).as_ref() {
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn recorder(path: &Path) -> Recorder {
+        Recorder::open(path, 64, Arc::new(Metrics::new().unwrap())).unwrap()
+    }
+
+    #[test]
+    fn the_chain_goes_on_over_a_restart_and_a_torn_line() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("audit.jsonl");
+        for _ in 0..2 {
+            let recorder = recorder(&path);
+            recorder.record(Event { method: "GET".into(), ..Event::default() });
+            recorder.flush();
+        }
+        let mut torn = OpenOptions::new().append(true).open(&path).unwrap();
+        torn.write_all(b"{\"seq\":3,\"prev\":\"").unwrap();
+        let again = recorder(&path);
+        again.record(Event::default());
+        again.flush();
+        assert_eq!(verify::verify(&path).unwrap().records, 3);
+    }
+
+    #[test]
+    fn a_changed_or_missing_line_breaks_the_chain() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("audit.jsonl");
+        let recorder = recorder(&path);
+        for n in 0..5 {
+            recorder.record(Event { status: n, ..Event::default() });
+        }
+        recorder.flush();
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert_eq!(verify::verify(&path).unwrap().records, 5);
+        let without = |skip: usize| text.lines().enumerate().filter(|(i, _)| *i != skip).map(|(_, l)| format!("{l}\n")).collect::<String>();
+        for (wrong, line) in [(text.replace("\"status\":2", "\"status\":9"), 3), (without(0), 1), (without(2), 3)] {
+            std::fs::write(&path, wrong).unwrap();
+            assert_eq!(verify::verify(&path).unwrap_err().line(), Some(line));
+        }
+    }
+}

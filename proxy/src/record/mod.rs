@@ -1,0 +1,9 @@
+//! What happened: one event per exchange, written off the data path.
+
+mod audit;
+mod event;
+mod verify;
+
+pub(crate) use audit::Recorder;
+pub use event::{Durations, Event};
+pub use verify::{ChainError, Summary, verify};

@@ -1,0 +1,263 @@
+//! One exchange while it is under way, and what ends it from outside.
+
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use sallygate_compiler::canonical::{Authority, Scheme};
+
+use super::parse::RequestHead;
+use super::{Permit, Shared, matching, record};
+use crate::clock;
+use crate::credential::Ready;
+use crate::denial::{Code, Denial};
+use crate::id::ExchangeId;
+use crate::plan::{Generation, Sandbox, Token};
+
+tokio::task_local! {
+    /// The connection and the slot that a request in this task belongs to. Pingora makes the
+    /// context of a request without telling whose it is; this does.
+    pub(crate) static CURRENT: (Arc<Connection>, Arc<Slot>);
+}
+
+/// Where requests come from.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(crate) peer: Option<IpAddr>,
+    pub(crate) scope: Scope,
+}
+
+/// How far the connection's requests are determined already.
+#[derive(Debug)]
+pub(crate) enum Scope {
+    /// The proxy port: absolute-form or base URL; everyone says who they are with each request.
+    Port,
+    /// A Unix socket that is one sandbox's.
+    Socket(Arc<str>),
+    /// Inside a CONNECT tunnel: host and caller are known.
+    Tunnel(TunnelScope),
+}
+
+/// What a CONNECT settled for all requests inside.
+#[derive(Debug)]
+pub(crate) struct TunnelScope {
+    pub(crate) scheme: Scheme,
+    pub(crate) authority: Arc<Authority>,
+    pub(crate) sandbox: Arc<str>,
+    /// The token that opened the tunnel: when it is no longer the sandbox's, the tunnel ends.
+    pub(crate) token: Option<Token>,
+}
+
+/// The outside's hold on an exchange.
+#[derive(Debug, Default)]
+pub(crate) struct Slot {
+    upgraded: AtomicBool,
+    body_bytes: AtomicU64,
+    body_done: AtomicBool,
+    refused: Mutex<Option<Denial>>,
+    in_flight: Mutex<Option<InFlight>>,
+}
+
+#[derive(Debug)]
+struct InFlight {
+    sandbox: Arc<str>,
+    token: Option<Token>,
+    head: Arc<RequestHead>,
+    route: Option<Arc<str>>,
+}
+
+impl Slot {
+    pub(crate) fn is_upgraded(&self) -> bool {
+        self.upgraded.load(Ordering::Acquire)
+    }
+
+    /// The connection speaks something else from here on.
+    pub(crate) fn upgrade(&self) {
+        self.upgraded.store(true, Ordering::Release);
+    }
+
+    /// Notes request body bytes, for whoever watches their pace.
+    pub(super) fn body(&self, bytes: u64, done: bool) {
+        self.body_bytes.fetch_add(bytes, Ordering::Relaxed);
+        if done {
+            self.body_done.store(true, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn body_bytes(&self) -> u64 {
+        self.body_bytes.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn is_body_done(&self) -> bool {
+        self.body_done.load(Ordering::Relaxed)
+    }
+
+    /// Keeps the reason why the stream broke off, for the answer and the record.
+    pub(crate) fn refuse(&self, denial: Denial) {
+        *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = Some(denial);
+    }
+
+    pub(crate) fn refusal(&self) -> Option<Denial> {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn enter(&self, sandbox: &Sandbox, head: &Arc<RequestHead>, permit: &Permit) {
+        *self.in_flight.lock().unwrap_or_else(PoisonError::into_inner) = Some(InFlight {
+            sandbox: Arc::clone(&sandbox.id),
+            token: sandbox.token,
+            head: Arc::clone(head),
+            route: permit.route().map(|route| Arc::clone(&route.id)),
+        });
+    }
+
+    pub(super) fn leave(&self) {
+        *self.in_flight.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// Returns when what is in force no longer allows the exchange that holds this slot.
+    pub(crate) async fn revoked(&self, shared: &Shared) -> Denial {
+        let mut changes = shared.store.subscribe();
+        loop {
+            if changes.changed().await.is_err() {
+                return std::future::pending().await;
+            }
+            let ended = {
+                let in_flight = self.in_flight.lock().unwrap_or_else(PoisonError::into_inner);
+                in_flight.as_ref().and_then(|x| x.still_allowed(&shared.store.load()).err())
+            };
+            if let Some(denial) = ended {
+                self.refuse(denial.clone());
+                return denial;
+            }
+        }
+    }
+}
+
+impl InFlight {
+    fn still_allowed(&self, generation: &Generation) -> Result<(), Denial> {
+        let sandbox = alive(&self.sandbox, self.token, generation)?;
+        let Some(route) = &self.route else { return Ok(()) };
+        match matching::again(&sandbox.plan.table, &self.head) {
+            Some(index) if sandbox.plan.route(index).is_some_and(|now| now.id == *route) => Ok(()),
+            _ => Err(Denial::new(Code::NoRoute, "the route was taken away while the request was in flight")),
+        }
+    }
+}
+
+/// The sandbox with this id, if it is still the one that opened with `token`.
+pub(crate) fn alive(id: &str, token: Option<Token>, generation: &Generation) -> Result<Arc<Sandbox>, Denial> {
+    let Some(sandbox) = generation.sandbox(id) else {
+        return Err(Denial::new(Code::TokenRevoked, "the sandbox was revoked"));
+    };
+    if sandbox.is_expired(clock::wall_seconds()) {
+        return Err(Denial::new(Code::TokenExpired, "the sandbox's identity has expired"));
+    }
+    if sandbox.token != token {
+        return Err(Denial::new(Code::TokenRevoked, "the sandbox's token was replaced"));
+    }
+    Ok(Arc::clone(sandbox))
+}
+
+/// When the steps of an exchange were done.
+#[derive(Debug)]
+pub(crate) struct Timings {
+    pub(crate) began: Instant,
+    pub(crate) identified: Option<Instant>,
+    pub(crate) matched: Option<Instant>,
+    pub(crate) resolved: Option<Instant>,
+    pub(crate) connecting: Option<Instant>,
+    pub(crate) connected: Option<Instant>,
+    pub(crate) answered: Option<Instant>,
+}
+
+impl Timings {
+    pub(super) fn identified(&mut self) {
+        self.identified = Some(clock::now());
+    }
+
+    pub(super) fn matched(&mut self) {
+        self.matched = Some(clock::now());
+    }
+
+    pub(super) fn resolved(&mut self) {
+        self.resolved = Some(clock::now());
+    }
+}
+
+/// One request and its response: the unit that is recorded.
+#[derive(Debug)]
+pub(crate) struct Exchange {
+    pub(super) shared: Arc<Shared>,
+    pub(super) id: ExchangeId,
+    pub(super) began_wall: Duration,
+    pub(super) connection: Arc<Connection>,
+    pub(super) slot: Arc<Slot>,
+    pub(super) head: Option<Arc<RequestHead>>,
+    pub(super) sandbox: Option<Arc<Sandbox>>,
+    pub(super) permit: Option<Permit>,
+    pub(super) credentials: Vec<Arc<Ready>>,
+    pub(super) credential_cache: &'static str,
+    pub(super) denial: Option<Denial>,
+    pub(super) timings: Timings,
+    pub(super) upstream_address: Option<String>,
+    pub(super) upstream_reused: bool,
+    pub(super) upstream_h2: bool,
+    pub(super) attempts: u32,
+    pub(super) replayed: bool,
+    pub(super) informational: u64,
+    pub(super) bytes_in: u64,
+    pub(super) bytes_out: u64,
+    pub(super) status: u16,
+    pub(super) recorded: bool,
+}
+
+impl Exchange {
+    pub(super) fn begin(shared: &Arc<Shared>) -> Self {
+        let (connection, slot) = CURRENT.try_with(Clone::clone).unwrap_or_else(|_| {
+            // A request outside any connection of ours can be identified by nothing: refused.
+            (Arc::new(Connection { peer: None, scope: Scope::Port }), Arc::default())
+        });
+        Self {
+            shared: Arc::clone(shared),
+            id: ExchangeId::new(),
+            began_wall: clock::wall(),
+            connection,
+            slot,
+            head: None,
+            sandbox: None,
+            permit: None,
+            credentials: Vec::new(),
+            credential_cache: "",
+            denial: None,
+            timings: Timings {
+                began: clock::now(),
+                identified: None,
+                matched: None,
+                resolved: None,
+                connecting: None,
+                connected: None,
+                answered: None,
+            },
+            upstream_address: None,
+            upstream_reused: false,
+            upstream_h2: false,
+            attempts: 0,
+            replayed: false,
+            informational: 0,
+            bytes_in: 0,
+            bytes_out: 0,
+            status: 0,
+            recorded: false,
+        }
+    }
+}
+
+impl Drop for Exchange {
+    /// An exchange that was cut off from outside is recorded too.
+    fn drop(&mut self) {
+        if !self.recorded {
+            record::cut_off(self);
+        }
+    }
+}

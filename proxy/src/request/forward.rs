@@ -1,0 +1,200 @@
+//! Step six: to the upstream, at an address that was checked, with the request that was matched.
+
+use bytes::Bytes;
+use http::HeaderValue;
+use http::header::{COOKIE, HOST};
+use pingora::http::RequestHeader;
+use pingora::proxy::Session;
+use pingora::upstreams::peer::HttpPeer;
+use pingora::{Error, ErrorSource, ErrorType, Result};
+
+use super::authorize::too_large;
+use super::{Exchange, Permit, Shared, inject};
+use crate::clock;
+use crate::denial::{Code, Denial};
+use crate::upstream::{self, Grouping};
+
+/// Further attempts after the first.
+const RETRIES_MAX: u32 = 1;
+
+/// Sets up the sandbox's side for what is coming.
+pub(super) fn prepare(session: &mut Session, x: &Exchange) {
+    let idle = x.permit.as_ref().map(|permit| permit.destination().idle);
+    let downstream = session.as_downstream_mut();
+    // A body may pause as long as the route allows; the wire enforces the average.
+    downstream.set_read_timeout(idle);
+    downstream.set_total_drain_timeout(Some(std::time::Duration::from_secs(1)));
+}
+
+/// The peer for the exchange's permit.
+pub(super) async fn peer(shared: &Shared, x: &mut Exchange) -> Result<Box<HttpPeer>> {
+    x.attempts += 1;
+    x.timings.connecting = Some(clock::now());
+    if x.replayed {
+        renew_credentials(x).await?;
+    }
+    let (Some(head), Some(permit)) = (x.head.as_ref(), x.permit.as_ref()) else {
+        return Err(Error::explain(ErrorType::InternalError, "no permit"));
+    };
+    let destination = permit.destination();
+    let found = upstream::addresses(&head.authority, destination, &shared.resolver, &shared.own).await;
+    let credential = permit.route().and_then(|r| r.injections.first()).map(|i| i.cell.connection().to_owned());
+    let grouping = Grouping { credential: credential.as_deref(), offer_h2: head.is_h2 };
+    let built = found.map(|found| upstream::peer(head.scheme, &head.authority, &found, destination, &grouping));
+    match built {
+        Ok(Some(peer)) => Ok(Box::new(peer)),
+        Ok(None) => Err(refuse(x, Denial::new(Code::UpstreamDns, "the name has no address"))),
+        Err(denial) => Err(refuse(x, denial)),
+    }
+}
+
+/// Before a request is replayed: the credential that was refused is gone, another one is due.
+async fn renew_credentials(x: &mut Exchange) -> Result<()> {
+    x.bytes_in = 0;
+    let Some(permit) = x.permit.as_ref() else { return Ok(()) };
+    match inject::resolve(permit, &mut x.credential_cache).await {
+        Ok(credentials) => {
+            x.credentials = credentials;
+            Ok(())
+        }
+        Err(denial) => Err(refuse(x, denial)),
+    }
+}
+
+/// Ends the exchange with an answer of ours.
+pub(super) fn refuse(x: &mut Exchange, denial: Denial) -> Box<Error> {
+    let status = denial.code.status();
+    x.denial = Some(denial);
+    Error::new(ErrorType::HTTPStatus(status))
+}
+
+/// Notes which connection was taken.
+pub(super) fn connected(shared: &Shared, reused: bool, peer: &HttpPeer, x: &mut Exchange) {
+    x.timings.connected = Some(clock::now());
+    x.upstream_reused = reused;
+    x.upstream_address = Some(peer._address.to_string());
+    let state = if reused { "reused" } else { "new" };
+    shared.metrics.upstream_connections.with_label_values(&[state]).inc();
+}
+
+/// Makes the upstream request from the value that was matched.
+pub(super) fn rewrite(request: &mut RequestHeader, x: &mut Exchange) -> Result<()> {
+    let Some(head) = &x.head else {
+        return Err(Error::explain(ErrorType::InternalError, "no request head"));
+    };
+    x.upstream_h2 = request.version == http::Version::HTTP_2;
+    request.set_raw_path(head.target.to_path_and_query().as_bytes())?;
+    let host = HeaderValue::try_from(head.authority.wire(head.scheme))
+        .map_err(|e| Error::because(ErrorType::InternalError, "host", e))?;
+    request.remove_header(&HOST);
+    request.insert_header(HOST, host)?;
+    if head.is_h2 && !x.upstream_h2 {
+        join_cookies(request)?;
+    }
+    Ok(())
+}
+
+/// HTTP/2 may split a cookie over several fields; HTTP/1 has one (RFC 9113 §8.2.3).
+fn join_cookies(request: &mut RequestHeader) -> Result<()> {
+    let crumbs: Vec<&[u8]> = request.headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if crumbs.len() < 2 {
+        return Ok(());
+    }
+    let joined = HeaderValue::from_bytes(&crumbs.join(&b"; "[..]))
+        .map_err(|e| Error::because(ErrorType::InvalidHTTPHeader, "cookie", e))?;
+    request.remove_header(&COOKIE);
+    request.insert_header(COOKIE, joined)
+}
+
+/// Counts the body, and ends the exchange when it grows too large.
+pub(super) fn count_request_body(body: Option<&Bytes>, end: bool, x: &mut Exchange) -> Result<()> {
+    let bytes = body.map_or(0, |b| b.len() as u64);
+    x.bytes_in += bytes;
+    x.slot.body(bytes, end || body.is_none());
+    let max = x.permit.as_ref().and_then(Permit::body_bytes_max);
+    match max {
+        Some(max) if x.bytes_in > max => Err(refuse(x, too_large(max))),
+        _ => Ok(()),
+    }
+}
+
+/// Whether the exchange may be tried once more: only where nothing can have been done yet.
+pub(super) fn decide_retry(
+    session: &Session,
+    mut error: Box<Error>,
+    x: &mut Exchange,
+    client_reused: bool,
+) -> Box<Error> {
+    let downstream = session.as_downstream();
+    let replayable = !downstream.retry_buffer_truncated() && downstream.response_written().is_none();
+    let again = x.attempts <= RETRIES_MAX && replayable && x.denial.is_none();
+    if !again {
+        error.set_retry(false);
+    } else if x.replayed {
+        // The 401 that we asked to be tried again with a fresh credential: it was not acted on.
+    } else if session.req_header().method.is_idempotent() {
+        error.retry.decide_reuse(client_reused);
+    } else {
+        error.set_retry(false);
+    }
+    error
+}
+
+/// What the sandbox is told of a failure.
+pub(super) fn denial(error: &Error, x: &Exchange) -> Option<Denial> {
+    if let Some(denial) = x.denial.clone().or_else(|| x.slot.refusal()) {
+        return Some(denial);
+    }
+    if *error.esource() == ErrorSource::Downstream {
+        return downstream_denial(error);
+    }
+    let waiting_for = if x.timings.answered.is_some() { "idle" } else { "first byte" };
+    Some(match error.etype() {
+        ErrorType::ConnectTimedout | ErrorType::TLSHandshakeTimedout => {
+            Denial::new(Code::UpstreamTimeout, "connect: the upstream did not answer in time")
+        }
+        ErrorType::ReadTimedout | ErrorType::WriteTimedout => {
+            Denial::new(Code::UpstreamTimeout, format!("{waiting_for}: the upstream did not answer in time"))
+        }
+        ErrorType::ConnectRefused
+        | ErrorType::ConnectNoRoute
+        | ErrorType::ConnectError
+        | ErrorType::BindError
+        | ErrorType::SocketError => {
+            Denial::new(Code::UpstreamConnect, "the upstream does not accept the connection")
+        }
+        ErrorType::TLSHandshakeFailure | ErrorType::HandshakeError | ErrorType::InvalidCert => {
+            Denial::new(Code::UpstreamTls, tls_reason(error))
+        }
+        _ => Denial::new(Code::UpstreamProtocol, "the upstream's answer broke off or is not HTTP"),
+    })
+}
+
+/// `None`: the sandbox is gone, nobody is there to be answered.
+fn downstream_denial(error: &Error) -> Option<Denial> {
+    match error.etype() {
+        ErrorType::ReadError | ErrorType::WriteError | ErrorType::ConnectionClosed | ErrorType::WriteTimedout => None,
+        ErrorType::ReadTimedout => Some(Denial::new(Code::BadFraming, "the request body did not come in time")),
+        _ => Some(Denial::new(Code::BadFraming, "the request cannot be read")),
+    }
+}
+
+/// Why the upstream's certificate or handshake is not acceptable, from rustls's own words.
+fn tls_reason(error: &Error) -> String {
+    let text = error.to_string();
+    let reasons = [
+        ("UnknownIssuer", "tls_untrusted: the certificate's issuer is not trusted"),
+        ("NotValidForName", "tls_name: the certificate is not for this host"),
+        ("Expired", "tls_expired: the certificate has expired"),
+        ("NotValidYet", "tls_not_yet_valid: the certificate is not valid yet"),
+        ("CaUsedAsEndEntity", "tls_untrusted: the certificate is an authority's own"),
+        ("Revoked", "tls_revoked: the certificate was revoked"),
+        ("BadEncoding", "tls_malformed: the certificate cannot be read"),
+        ("InvalidPurpose", "tls_purpose: the certificate is not for servers"),
+        ("invalid peer certificate", "tls_untrusted: the certificate is not acceptable"),
+        ("ProtocolVersion", "tls_version: the upstream speaks no TLS version that is accepted"),
+        ("NoApplicationProtocol", "tls_alpn: the upstream speaks neither HTTP/1.1 nor HTTP/2"),
+    ];
+    let reason = reasons.iter().find(|(mark, _)| text.contains(mark)).map(|(_, reason)| *reason);
+    reason.unwrap_or("tls_handshake: the handshake failed").to_owned()
+}

@@ -1,0 +1,46 @@
+//! Step three: the request against the sandbox's table. All of policy happens in here.
+
+use pingora::http::RequestHeader;
+use sallygate_compiler::key::MatchKey;
+use sallygate_compiler::table::{RouteIndex, RouteTable, Verdict};
+
+use super::parse::RequestHead;
+
+/// What the plan says about this request.
+pub(super) fn find(table: &RouteTable, head: &RequestHead, request: &RequestHeader) -> Verdict {
+    table.find(&key(head, &request.headers))
+}
+
+/// Asks again for a request that is in flight: the route that would be taken now.
+pub(super) fn again(table: &RouteTable, head: &RequestHead) -> Option<RouteIndex> {
+    match table.find(&key(head, &head.headers)) {
+        Verdict::Allow(index) => Some(index),
+        Verdict::Hold(_) | Verdict::Deny(_) | Verdict::NoRoute { .. } | Verdict::Passthrough => None,
+    }
+}
+
+/// Up to three routes that would have been allowed nearby, as a hint.
+pub(super) fn nearby(table: &RouteTable, head: &RequestHead, request: &RequestHeader) -> Option<String> {
+    let routes = table.nearby(&key(head, &request.headers), 3);
+    let plan = table.plan();
+    let lines: Vec<_> = routes
+        .iter()
+        .filter_map(|index| plan.egress_routes.get(index.0 as usize))
+        .map(|route| {
+            let methods = route.r#match.methods.as_ref().map_or("any method".into(), |m| m.join("|"));
+            format!("{methods} {}", route.r#match.paths.join(" or "))
+        })
+        .collect();
+    (!lines.is_empty()).then(|| format!("allowed on this host: {}", lines.join("; ")))
+}
+
+fn key<'a>(head: &'a RequestHead, headers: &'a http::HeaderMap) -> MatchKey<'a> {
+    MatchKey {
+        scheme: head.scheme,
+        host: &head.authority.host,
+        port: head.authority.port,
+        method: head.method.as_str(),
+        target: &head.target,
+        headers,
+    }
+}

@@ -1,0 +1,228 @@
+//! The way of a request: *parse, identify, match, authorize, inject, forward, record*.
+//!
+//! One step, one file, one entry point; nothing later reaches back. There is no second way: every
+//! request, from whichever listener and in whichever protocol, goes through [`Gateway::admit`].
+
+mod parse;
+
+mod identify;
+
+mod matching;
+
+mod authorize;
+
+mod inject;
+
+mod forward;
+
+mod record;
+
+mod exchange;
+mod respond;
+mod response;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::modules::http::HttpModules;
+use pingora::protocols::Digest;
+use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
+use pingora::upstreams::peer::HttpPeer;
+use pingora::{Error, Result};
+
+use crate::denial::{Code, Denial};
+use crate::limits::Limits;
+use crate::metrics::Metrics;
+use crate::plan::{Generation, Sandbox, Store};
+use crate::record::Recorder;
+use crate::upstream::{OwnListeners, Resolver};
+
+pub(crate) use authorize::Permit;
+pub(crate) use exchange::{CURRENT, Connection, Exchange, Scope, Slot, TunnelScope, alive};
+pub(crate) use identify::{caller, presented};
+pub(crate) use record::Outcome;
+pub(crate) use respond::plain_answer;
+
+/// What every request of this process shares.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) store: Arc<Store>,
+    pub(crate) resolver: Resolver,
+    pub(crate) own: OwnListeners,
+    pub(crate) recorder: Recorder,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) limits: Arc<Limits>,
+    pub(crate) egress_prefix: String,
+    pub(crate) raw_path: bool,
+    pub(crate) draining: AtomicBool,
+}
+
+/// The seven steps, as Pingora calls them.
+#[derive(Debug)]
+pub(crate) struct Gateway {
+    pub(crate) shared: Arc<Shared>,
+}
+
+impl Gateway {
+    /// From a request head to a permit with its credentials at hand.
+    async fn admit(&self, request: &RequestHeader, x: &mut Exchange) -> Result<(), Denial> {
+        let shared = &self.shared;
+        if shared.draining.load(Ordering::Acquire) {
+            return Err(Denial::new(Code::Draining, "the proxy is shutting down"));
+        }
+        let generation = shared.store.load();
+        let head = Arc::new(parse::request(request, &x.connection, &generation, shared)?);
+        x.head = Some(Arc::clone(&head));
+        let sandbox = identify::sandbox(request, &x.connection, &generation)?;
+        x.sandbox = Some(Arc::clone(&sandbox));
+        x.timings.identified();
+        let verdict = matching::find(&sandbox.plan.table, &head, request);
+        let permit = authorize::permit(verdict, &sandbox, &head, request, shared)?;
+        x.slot.enter(&sandbox, &head, &permit);
+        x.timings.matched();
+        x.credentials = inject::resolve(&permit, &mut x.credential_cache).await?;
+        x.timings.resolved();
+        x.permit = Some(permit);
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl ProxyHttp for Gateway {
+    type CTX = Exchange;
+
+    fn new_ctx(&self) -> Exchange {
+        Exchange::begin(&self.shared)
+    }
+
+    fn init_downstream_modules(&self, _modules: &mut HttpModules) {
+        // None: compression of mixed secrets is an oracle, and bodies pass untouched.
+    }
+
+    async fn request_filter(&self, session: &mut Session, x: &mut Exchange) -> Result<bool> {
+        match self.admit(session.as_downstream().req_header(), x).await {
+            Ok(()) => {
+                forward::prepare(session, x);
+                Ok(false)
+            }
+            Err(denial) => {
+                respond::denial(session, x, denial).await;
+                Ok(true)
+            }
+        }
+    }
+
+    async fn request_body_filter(
+        &self,
+        _session: &mut Session,
+        body: &mut Option<Bytes>,
+        end: bool,
+        x: &mut Exchange,
+    ) -> Result<()> {
+        forward::count_request_body(body.as_ref(), end, x)
+    }
+
+    async fn upstream_peer(&self, _session: &mut Session, x: &mut Exchange) -> Result<Box<HttpPeer>> {
+        forward::peer(&self.shared, x).await
+    }
+
+    async fn connected_to_upstream(
+        &self,
+        _session: &mut Session,
+        reused: bool,
+        peer: &HttpPeer,
+        _fd: std::os::unix::io::RawFd,
+        _digest: Option<&Digest>,
+        x: &mut Exchange,
+    ) -> Result<()> {
+        forward::connected(&self.shared, reused, peer, x);
+        Ok(())
+    }
+
+    async fn upstream_request_filter(
+        &self,
+        _session: &mut Session,
+        request: &mut RequestHeader,
+        x: &mut Exchange,
+    ) -> Result<()> {
+        forward::rewrite(request, x)?;
+        inject::apply(request, x)
+    }
+
+    async fn upstream_response_filter(
+        &self,
+        session: &mut Session,
+        response: &mut ResponseHeader,
+        x: &mut Exchange,
+    ) -> Result<()> {
+        response::accept(session, response, x, &self.shared.limits)
+    }
+
+    async fn response_filter(
+        &self,
+        _session: &mut Session,
+        response: &mut ResponseHeader,
+        x: &mut Exchange,
+    ) -> Result<()> {
+        response::pass_on(response, x);
+        Ok(())
+    }
+
+    fn response_body_filter(
+        &self,
+        _session: &mut Session,
+        body: &mut Option<Bytes>,
+        _end: bool,
+        x: &mut Exchange,
+    ) -> Result<Option<std::time::Duration>> {
+        x.bytes_out += body.as_ref().map_or(0, |b| b.len() as u64);
+        Ok(None)
+    }
+
+    fn error_while_proxy(
+        &self,
+        _peer: &HttpPeer,
+        session: &mut Session,
+        error: Box<Error>,
+        x: &mut Exchange,
+        client_reused: bool,
+    ) -> Box<Error> {
+        forward::decide_retry(session, error, x, client_reused)
+    }
+
+    async fn fail_to_proxy(&self, session: &mut Session, error: &Error, x: &mut Exchange) -> FailToProxy {
+        let denial = forward::denial(error, x);
+        respond::failure(session, x, denial, error).await;
+        FailToProxy { error_code: 0, can_reuse_downstream: false }
+    }
+
+    async fn logging(&self, session: &mut Session, _error: Option<&Error>, x: &mut Exchange) {
+        record::finish(&self.shared, session, x);
+    }
+
+    // Pingora's own log lines hold paths and addresses; the record says what may be said.
+    fn suppress_error_log(&self, _session: &Session, _x: &Exchange, _error: &Error) -> bool {
+        true
+    }
+
+    fn suppress_proxy_warn_log(
+        &self,
+        _session: &Session,
+        _x: &Exchange,
+        _error: &Error,
+        _context: ProxyWarnLogContext,
+    ) -> bool {
+        true
+    }
+}
+
+/// The sandbox of a tunnel, as it stands in force now.
+pub(crate) fn current_sandbox(
+    scope: &TunnelScope,
+    generation: &Generation,
+) -> Result<Arc<Sandbox>, Denial> {
+    identify::still(scope, generation)
+}

@@ -1,0 +1,220 @@
+//! Step one: a request becomes a value, in the one form that policy is written in.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use http::{HeaderMap, Method, Version};
+use pingora::http::RequestHeader;
+use sallygate_compiler::canonical::{self, Authority, Scheme, Target};
+
+use super::{Connection, Scope, Shared, identify};
+use crate::denial::{Code, Denial};
+use crate::limits::size;
+use crate::plan::{ActivePlan, Generation};
+use crate::stream::head::check_method;
+
+/// A request as it was understood: what is matched, and what is sent.
+#[derive(Debug)]
+pub(crate) struct RequestHead {
+    pub(crate) mode: Mode,
+    pub(crate) scheme: Scheme,
+    pub(crate) authority: Arc<Authority>,
+    pub(crate) method: Method,
+    pub(crate) target: Target<'static>,
+    pub(crate) is_h2: bool,
+    /// gRPC wants its answers in its own form.
+    pub(crate) is_grpc: bool,
+    /// `Upgrade: websocket` was asked for.
+    pub(crate) is_upgrade: bool,
+    /// Kept for a second look only where a plan asks for headers at all.
+    pub(crate) headers: HeaderMap,
+}
+
+/// How the request came in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    Absolute,
+    BaseUrl,
+    Intercept,
+}
+
+impl Mode {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Absolute => "absolute",
+            Self::BaseUrl => "base-url",
+            Self::Intercept => "intercept",
+        }
+    }
+}
+
+/// Reads the head that Pingora parsed. Everything that is not in canonical form is refused here.
+pub(super) fn request(
+    request: &RequestHeader,
+    connection: &Connection,
+    generation: &Generation,
+    shared: &Shared,
+) -> Result<RequestHead, Denial> {
+    check_method(request.method.as_str().as_bytes())?;
+    if matches!(request.method.as_str(), "TRACE" | "TRACK" | "CONNECT") {
+        return Err(bad("this method has no business here"));
+    }
+    if request.headers.len() > size(shared.limits.headers_max) {
+        return Err(bad("too many header fields"));
+    }
+    let place = match &connection.scope {
+        Scope::Tunnel(tunnel) => {
+            agree(request, &tunnel.authority, tunnel.scheme)?;
+            let target = origin_form(request.raw_path())?.into_owned();
+            Place { mode: Mode::Intercept, scheme: tunnel.scheme, authority: Arc::clone(&tunnel.authority), target }
+        }
+        Scope::Port | Scope::Socket(_) => entrance(request, connection, generation, shared)?,
+    };
+    let keep_headers = generation.plans().any(|(_, plan)| plan.table.uses_headers());
+    Ok(RequestHead {
+        mode: place.mode,
+        scheme: place.scheme,
+        authority: place.authority,
+        method: request.method.clone(),
+        target: place.target,
+        is_h2: request.version == Version::HTTP_2,
+        is_grpc: is_grpc(&request.headers),
+        is_upgrade: is_upgrade(request),
+        headers: if keep_headers { request.headers.clone() } else { HeaderMap::new() },
+    })
+}
+
+struct Place {
+    mode: Mode,
+    scheme: Scheme,
+    authority: Arc<Authority>,
+    target: Target<'static>,
+}
+
+fn entrance(
+    request: &RequestHeader,
+    connection: &Connection,
+    generation: &Generation,
+    shared: &Shared,
+) -> Result<Place, Denial> {
+    let raw = request.raw_path();
+    if let Some(rest) = raw.strip_prefix(b"http://") {
+        return absolute(request, rest);
+    }
+    if let Some(rest) = base_url_rest(raw, &shared.egress_prefix) {
+        // Route names mean something only within one plan, so here the caller comes first.
+        return base_url(rest, &identify::sandbox(request, connection, generation)?.plan);
+    }
+    Err(bad("a proxy takes absolute-form requests, CONNECT, or the base-URL form"))
+}
+
+fn absolute(request: &RequestHeader, rest: &[u8]) -> Result<Place, Denial> {
+    let end = rest.iter().position(|b| matches!(b, b'/' | b'?')).unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(end);
+    let authority = canonical_authority(authority, Scheme::Http)?;
+    agree(request, &authority, Scheme::Http)?;
+    let path: Cow<'_, [u8]> = match path.first() {
+        Some(b'/') => Cow::Borrowed(path),
+        _ => Cow::Owned([b"/", path].concat()),
+    };
+    let target = origin_form(&path)?.into_owned();
+    Ok(Place { mode: Mode::Absolute, scheme: Scheme::Http, authority: Arc::new(authority), target })
+}
+
+fn base_url_rest<'a>(raw: &'a [u8], prefix: &str) -> Option<&'a [u8]> {
+    raw.strip_prefix(b"/")?.strip_prefix(prefix.as_bytes())?.strip_prefix(b"/")
+}
+
+/// `/{prefix}/{binding}/{route}/…`: the route's own base URL, with the rest behind it.
+fn base_url(rest: &[u8], plan: &ActivePlan) -> Result<Place, Denial> {
+    let unknown = || Denial::new(Code::NoRoute, "no route with a base URL has this name");
+    let text = std::str::from_utf8(rest).map_err(|_| unknown())?;
+    let (binding, rest) = text.split_once('/').ok_or_else(unknown)?;
+    let end = rest.find(['/', '?']).unwrap_or(rest.len());
+    let (name, tail) = rest.split_at_checked(end).ok_or_else(unknown)?;
+    let mut routes = plan.table.plan().egress_routes.iter();
+    let is_meant = |id: &str| id.strip_prefix(binding).and_then(|r| r.strip_prefix('/')) == Some(name);
+    let base = routes
+        .find(|route| is_meant(&route.route_id))
+        .and_then(|route| route.upstream.base_url.as_deref())
+        .ok_or_else(unknown)?;
+    let (scheme, rest) = match base.split_once("://") {
+        Some(("https", rest)) => (Scheme::Https, rest),
+        Some(("http", rest)) => (Scheme::Http, rest),
+        _ => return Err(unknown()),
+    };
+    let (host, path) = rest.split_at_checked(rest.find('/').unwrap_or(rest.len())).ok_or_else(unknown)?;
+    let authority = canonical_authority(host.as_bytes(), scheme)?;
+    let slash = if tail.starts_with('/') || (!path.is_empty() && path != "/") { "" } else { "/" };
+    let full = format!("{}{slash}{tail}", path.trim_end_matches('/'));
+    let target = origin_form(full.as_bytes())?.into_owned();
+    Ok(Place { mode: Mode::BaseUrl, scheme, authority: Arc::new(authority), target })
+}
+
+fn canonical_authority(input: &[u8], scheme: Scheme) -> Result<Authority, Denial> {
+    canonical::authority(input, Some(scheme.default_port()))
+        .map_err(|e| Denial::new(Code::HostNotCanonical, e.to_string()))
+}
+
+fn origin_form(raw: &[u8]) -> Result<Target<'_>, Denial> {
+    if raw.first() != Some(&b'/') {
+        return Err(bad("the request target does not begin with a slash"));
+    }
+    canonical::target(raw).map_err(|e| Denial::new(Code::PathNotCanonical, e.to_string()))
+}
+
+/// Host and `:authority`, where they stand, must name the host and port of the connection.
+fn agree(request: &RequestHeader, authority: &Authority, scheme: Scheme) -> Result<(), Denial> {
+    let default = Some(scheme.default_port());
+    let mut hosts = request.headers.get_all(http::header::HOST).iter();
+    let (host, second) = (hosts.next(), hosts.next());
+    if second.is_some() {
+        return Err(bad("two Host fields"));
+    }
+    if let Some(host) = host
+        && !authority.agrees(host.as_bytes(), default)
+    {
+        return Err(disagreement(host.as_bytes(), default));
+    }
+    if request.version != Version::HTTP_2 {
+        return Ok(());
+    }
+    if request.uri.scheme_str().is_some_and(|s| s != scheme.as_str()) {
+        return Err(bad("the request's scheme is not the connection's"));
+    }
+    match request.uri.authority() {
+        Some(named) if !authority.agrees(named.as_str().as_bytes(), default) => {
+            Err(disagreement(named.as_str().as_bytes(), default))
+        }
+        Some(_) => Ok(()),
+        None if host.is_some() => Ok(()),
+        None => Err(bad("the request names no host")),
+    }
+}
+
+/// A name that is not canonical is told apart from one that is merely another.
+fn disagreement(named: &[u8], default: Option<u16>) -> Denial {
+    match canonical::authority(named, default) {
+        Err(e) => Denial::new(Code::HostNotCanonical, e.to_string()),
+        Ok(_) => Denial::new(
+            Code::AuthorityMismatch,
+            "CONNECT, TLS and the request must name the same host and port",
+        ),
+    }
+}
+
+fn is_grpc(headers: &HeaderMap) -> bool {
+    let kind = headers.get(http::header::CONTENT_TYPE).map(http::HeaderValue::as_bytes);
+    kind.is_some_and(|k| k.starts_with(b"application/grpc"))
+}
+
+fn is_upgrade(request: &RequestHeader) -> bool {
+    let upgrade = request.headers.get(http::header::UPGRADE).map(http::HeaderValue::as_bytes);
+    request.version == Version::HTTP_11
+        && request.method == Method::GET
+        && upgrade.is_some_and(|u| u.eq_ignore_ascii_case(b"websocket"))
+}
+
+fn bad(detail: &'static str) -> Denial {
+    Denial::new(Code::BadFraming, detail)
+}

@@ -1,0 +1,204 @@
+//! Step seven: what happened.
+
+use std::time::{Duration, Instant};
+
+use pingora::proxy::Session;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use super::{Exchange, Permit, Shared};
+use crate::clock;
+use crate::denial::{Code, Denial};
+use crate::id::ExchangeId;
+use crate::record::{Durations, Event};
+
+/// Records the exchange that Pingora brought to an end.
+pub(super) fn finish(shared: &Shared, session: &Session, x: &mut Exchange) {
+    let _ = session;
+    x.recorded = true;
+    x.slot.leave();
+    write(shared, x);
+}
+
+/// Records an exchange that was cut off: the plan changed, the sandbox was revoked, or the task ended.
+pub(super) fn cut_off(x: &mut Exchange) {
+    x.recorded = true;
+    if x.denial.is_none() {
+        x.denial = x.slot.refusal();
+    }
+    let shared = std::sync::Arc::clone(&x.shared);
+    write(&shared, x);
+}
+
+fn write(shared: &Shared, x: &Exchange) {
+    let durations = durations(x);
+    count(shared, x, &durations);
+    shared.recorder.record(event(x, durations, shared.raw_path));
+}
+
+fn event(x: &Exchange, durations: Durations, raw_path: bool) -> Event {
+    let route = x.permit.as_ref().and_then(Permit::route);
+    let head = x.head.as_deref();
+    let denial = x.denial.as_ref();
+    let denied_by = denial.and_then(|d| d.route.clone());
+    let credential = route.and_then(|r| r.injections.first()).map(|i| i.cell.connection().to_owned());
+    Event {
+        time: rfc3339(x.began_wall),
+        request_id: x.id.to_string(),
+        decision: format!("dec_{}", x.id),
+        sandbox: x.sandbox.as_ref().map(|s| s.id.to_string()).unwrap_or_default(),
+        profile: x.sandbox.as_ref().map(|s| s.plan.profile.to_string()).unwrap_or_default(),
+        plan: x.sandbox.as_ref().map(|s| s.plan.digest.to_string()).unwrap_or_default(),
+        mode: head.map(|h| h.mode.as_str().to_owned()).unwrap_or_default(),
+        protocol: if head.is_some_and(|h| h.is_h2) { "h2" } else { "h1" }.into(),
+        upstream_protocol: match (&x.upstream_address, x.upstream_h2) {
+            (None, _) => String::new(),
+            (Some(_), true) => "h2".into(),
+            (Some(_), false) => "h1".into(),
+        },
+        method: head.map(|h| h.method.to_string()).unwrap_or_default(),
+        host: head.map(|h| h.authority.host.as_str().to_owned()).unwrap_or_default(),
+        port: head.map(|h| h.authority.port).unwrap_or_default(),
+        route: denied_by.or_else(|| route.map(|r| r.id.to_string())).unwrap_or_default(),
+        template: route.map(|r| r.template.to_string()).unwrap_or_default(),
+        path: head.filter(|_| raw_path).map(|h| h.target.path().to_owned()),
+        verdict: verdict(denial, x.status).into(),
+        code: code(denial, x.status).into(),
+        detail: denial.map(|d| d.detail.to_string()).unwrap_or_default(),
+        status: x.status,
+        // Only what really left counts as a use of the credential.
+        credential: credential.filter(|_| x.upstream_address.is_some()).unwrap_or_default(),
+        credential_cache: x.credential_cache.into(),
+        upstream_address: x.upstream_address.clone().unwrap_or_default(),
+        upstream_reused: x.upstream_reused,
+        bytes_in: x.bytes_in,
+        bytes_out: x.bytes_out,
+        durations_us: durations,
+    }
+}
+
+fn verdict(denial: Option<&Denial>, status: u16) -> &'static str {
+    match denial {
+        Some(d) if d.is_failure() => "error",
+        Some(_) => "deny",
+        None if status == 0 => "error",
+        None => "allow",
+    }
+}
+
+fn code(denial: Option<&Denial>, status: u16) -> &'static str {
+    match denial {
+        Some(d) => d.code.as_str(),
+        None if status == 0 => "client_closed",
+        None => "ok",
+    }
+}
+
+fn durations(x: &Exchange) -> Durations {
+    let t = &x.timings;
+    let between = |from: Option<Instant>, to: Option<Instant>| match (from, to) {
+        (Some(from), Some(to)) => micros(to.saturating_duration_since(from)),
+        _ => 0,
+    };
+    Durations {
+        identify: between(Some(t.began), t.identified),
+        matching: between(t.identified, t.matched),
+        credential: between(t.matched, t.resolved),
+        connect: if x.upstream_reused { 0 } else { between(t.connecting, t.connected) },
+        first_byte: between(t.connected, t.answered),
+        total: micros(clock::now().saturating_duration_since(t.began)),
+    }
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+fn count(shared: &Shared, x: &Exchange, durations: &Durations) {
+    let is_h2 = x.head.as_ref().is_some_and(|h| h.is_h2);
+    let seconds = |us: u64| us as f64 / 1e6;
+    let route = x.permit.as_ref().and_then(Permit::route);
+    let metrics = &shared.metrics;
+    if let (Some(route), None) = (route, &x.denial)
+        && x.status != 0
+    {
+        let (requests, duration) = if is_h2 { &route.series.h2 } else { &route.series.h1 };
+        requests.inc();
+        duration.observe(seconds(durations.total));
+        let own = durations.identify + durations.matching + durations.credential;
+        metrics.overhead.observe(seconds(own));
+        return;
+    }
+    let code = code(x.denial.as_ref(), x.status);
+    let verdict = verdict(x.denial.as_ref(), x.status);
+    let profile = x.sandbox.as_ref().map_or("", |s| &*s.plan.profile);
+    let protocol = if is_h2 { "h2" } else { "h1" };
+    let route = route.map_or("", |r| &*r.id);
+    metrics.requests.with_label_values(&[verdict, code, route, profile, protocol]).inc();
+    if code.starts_with("upstream_") {
+        metrics.upstream_errors.with_label_values(&[code]).inc();
+    }
+}
+
+/// What is known of something that ended before, or outside of, an exchange of Pingora's.
+#[derive(Debug, Default)]
+pub(crate) struct Outcome<'a> {
+    pub(crate) id: ExchangeId,
+    pub(crate) sandbox: &'a str,
+    pub(crate) profile: &'a str,
+    pub(crate) plan: &'a str,
+    pub(crate) mode: &'a str,
+    pub(crate) method: &'a str,
+    pub(crate) host: &'a str,
+    pub(crate) port: u16,
+    pub(crate) route: &'a str,
+    pub(crate) denial: Option<&'a Denial>,
+    pub(crate) status: u16,
+    pub(crate) upstream_address: String,
+    pub(crate) bytes: (u64, u64),
+    pub(crate) began: Option<(Instant, Duration)>,
+}
+
+impl Outcome<'_> {
+    /// Writes the record.
+    pub(crate) fn record(self, shared: &Shared) {
+        let (began, wall) = self.began.unwrap_or_else(|| (clock::now(), clock::wall()));
+        let total = micros(clock::now().saturating_duration_since(began));
+        let code = self.denial.map_or("ok", |d| d.code.as_str());
+        let verdict = verdict(self.denial, 200);
+        let route = self.denial.and_then(|d| d.route.as_deref()).unwrap_or(self.route);
+        shared.metrics.requests.with_label_values(&[verdict, code, self.route, self.profile, "tcp"]).inc();
+        if self.denial.is_some_and(|d| d.code == Code::Draining) {
+            tracing::debug!("refused while draining");
+        }
+        shared.recorder.record(Event {
+            time: rfc3339(wall),
+            request_id: self.id.to_string(),
+            decision: format!("dec_{}", self.id),
+            sandbox: self.sandbox.into(),
+            profile: self.profile.into(),
+            plan: self.plan.into(),
+            mode: self.mode.into(),
+            protocol: if self.mode == "tunnel" { "tcp" } else { "h1" }.into(),
+            method: self.method.into(),
+            host: self.host.into(),
+            port: self.port,
+            route: route.into(),
+            verdict: verdict.into(),
+            code: code.into(),
+            detail: self.denial.map(|d| d.detail.to_string()).unwrap_or_default(),
+            status: self.status,
+            upstream_address: self.upstream_address,
+            bytes_in: self.bytes.0,
+            bytes_out: self.bytes.1,
+            durations_us: Durations { total, ..Durations::default() },
+            ..Event::default()
+        });
+    }
+}
+
+fn rfc3339(since_epoch: Duration) -> String {
+    let nanos = i128::try_from(since_epoch.as_millis()).unwrap_or(0) * 1_000_000;
+    let time = OffsetDateTime::from_unix_timestamp_nanos(nanos).unwrap_or(OffsetDateTime::UNIX_EPOCH);
+    time.format(&Rfc3339).unwrap_or_default()
+}

@@ -1,0 +1,116 @@
+//! What an upstream may answer, and what of it is passed on.
+
+use http::header::{
+    CONTENT_LENGTH, HeaderName, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, TRANSFER_ENCODING, UPGRADE,
+};
+use pingora::http::ResponseHeader;
+use pingora::proxy::Session;
+use pingora::{Error, ErrorType, Result};
+
+use super::forward::refuse;
+use super::inject::websocket_accept;
+use super::{Exchange, Permit};
+use crate::clock;
+use crate::denial::{Code, Denial};
+use crate::limits::Limits;
+
+/// Invites clients to a way past the proxy, or speaks for a proxy that is not ours.
+const REMOVED: &[&str] = &["alt-svc", "proxy-authenticate", "proxy-authorization", "proxy-connection", "proxy-status"];
+
+/// Checks the head of an upstream's answer. Runs for informational ones too.
+pub(super) fn accept(
+    session: &Session,
+    response: &ResponseHeader,
+    x: &mut Exchange,
+    limits: &Limits,
+) -> Result<()> {
+    x.timings.answered.get_or_insert_with(clock::now);
+    let status = response.status.as_u16();
+    if !(100..=599).contains(&status) {
+        return Err(broken(x, "the upstream's status is not one of HTTP"));
+    }
+    check_framing(response).map_err(|detail| broken(x, detail))?;
+    if status == 101 {
+        return switch(session, response, x);
+    }
+    if response.status.is_informational() {
+        x.informational += 1;
+        if x.informational > limits.informational_max {
+            return Err(broken(x, "too many informational responses"));
+        }
+        return Ok(());
+    }
+    if status == 401 {
+        return renew(session, x);
+    }
+    Ok(())
+}
+
+/// An answer that two readers could cut differently (RFC 9112 §6.3).
+fn check_framing(response: &ResponseHeader) -> Result<(), &'static str> {
+    let headers = &response.headers;
+    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
+    let (first, second) = (lengths.next(), lengths.next());
+    let is_number = |v: &http::HeaderValue| !v.is_empty() && v.as_bytes().iter().all(u8::is_ascii_digit);
+    if second.is_some() || first.is_some_and(|v| !is_number(v)) {
+        return Err("the upstream's Content-Length is ambiguous");
+    }
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    let Some(coding) = codings.next() else { return Ok(()) };
+    if codings.next().is_some() || !coding.as_bytes().eq_ignore_ascii_case(b"chunked") {
+        return Err("the upstream's Transfer-Encoding is not `chunked`");
+    }
+    if first.is_some() {
+        return Err("the upstream sent both Content-Length and Transfer-Encoding");
+    }
+    Ok(())
+}
+
+/// 101 is passed on only if it was asked for and answers the very handshake that was sent.
+fn switch(session: &Session, response: &ResponseHeader, x: &mut Exchange) -> Result<()> {
+    let asked = x.head.as_ref().is_some_and(|head| head.is_upgrade);
+    let to = response.headers.get(UPGRADE).map(http::HeaderValue::as_bytes);
+    if !asked || !to.is_some_and(|to| to.eq_ignore_ascii_case(b"websocket")) {
+        return Err(broken(x, "the upstream switched protocols without being asked"));
+    }
+    let key = session.req_header().headers.get(SEC_WEBSOCKET_KEY).map(http::HeaderValue::as_bytes);
+    let answer = response.headers.get(SEC_WEBSOCKET_ACCEPT).map(http::HeaderValue::as_bytes);
+    if answer != Some(websocket_accept(key.unwrap_or_default()).as_bytes()) {
+        return Err(broken(x, "the upstream did not answer this WebSocket handshake"));
+    }
+    x.slot.upgrade();
+    Ok(())
+}
+
+/// On 401 the credential may be stale: forget it, and try once more if the request can be replayed.
+fn renew(session: &Session, x: &mut Exchange) -> Result<()> {
+    let Some(route) = x.permit.as_ref().and_then(Permit::route) else { return Ok(()) };
+    if x.replayed || route.injections.is_empty() {
+        return Ok(());
+    }
+    for (injection, ready) in route.injections.iter().zip(&x.credentials) {
+        injection.cell.invalidate(ready.version);
+    }
+    let downstream = session.as_downstream();
+    if downstream.retry_buffer_truncated() || x.bytes_in > 0 && downstream.get_retry_buffer().is_none() {
+        return Ok(());
+    }
+    x.replayed = true;
+    let mut again = Error::explain(ErrorType::HTTPStatus(401), "the credential was refused");
+    again.set_retry(true);
+    Err(again)
+}
+
+fn broken(x: &mut Exchange, detail: &'static str) -> Box<Error> {
+    refuse(x, Denial::new(Code::UpstreamProtocol, detail)).into_up()
+}
+
+/// What is passed on to the sandbox.
+pub(super) fn pass_on(response: &mut ResponseHeader, x: &mut Exchange) {
+    for name in REMOVED {
+        response.remove_header(&HeaderName::from_static(name));
+    }
+    if !response.status.is_informational() || response.status.as_u16() == 101 {
+        x.status = response.status.as_u16();
+    }
+}

@@ -1,0 +1,120 @@
+//! Counts the HTTP/2 frames that make work without carrying anything for the application.
+//!
+//! The h2 crate answers SETTINGS and PING without limit, so a client could keep a core busy from
+//! one connection. The meter looks only at frame headers (RFC 9113 §4.1) as they pass.
+
+use std::time::{Duration, Instant};
+
+const PREFACE_BYTES: u32 = 24;
+const WINDOW: Duration = Duration::from_secs(10);
+/// WINDOW_UPDATE comes with every few kilobytes of a healthy download.
+const WINDOW_UPDATES_PER_CONTROL_FRAME: u64 = 200;
+
+/// Follows frame boundaries and counts per window of time.
+#[derive(Debug)]
+pub(crate) struct FrameMeter {
+    header: [u8; 9],
+    have: usize,
+    skip: u32,
+    control_frames: u64,
+    window_updates: u64,
+    window_began: Option<Instant>,
+    max: u64,
+}
+
+impl FrameMeter {
+    pub(crate) fn new(max: u64) -> Self {
+        Self {
+            header: [0; 9],
+            have: 0,
+            skip: PREFACE_BYTES,
+            control_frames: 0,
+            window_updates: 0,
+            window_began: None,
+            max,
+        }
+    }
+
+    /// Takes bytes as they were read; `false` when the connection must end.
+    pub(crate) fn take(&mut self, mut bytes: &[u8], now: Instant) -> bool {
+        while !bytes.is_empty() {
+            let skipped = self.skip.min(u32::try_from(bytes.len()).unwrap_or(u32::MAX));
+            self.skip -= skipped;
+            bytes = bytes.get(skipped as usize..).unwrap_or_default();
+            let wanted = (self.header.len() - self.have).min(bytes.len());
+            let (piece, rest) = bytes.split_at(wanted);
+            if let Some(slot) = self.header.get_mut(self.have..self.have + wanted) {
+                slot.copy_from_slice(piece);
+            }
+            self.have += wanted;
+            bytes = rest;
+            if self.have == self.header.len() {
+                self.count(now);
+            }
+        }
+        self.control_frames <= self.max
+            && self.window_updates <= self.max.saturating_mul(WINDOW_UPDATES_PER_CONTROL_FRAME)
+    }
+
+    fn count(&mut self, now: Instant) {
+        let [a, b, c, kind, ..] = self.header;
+        self.skip = u32::from_be_bytes([0, a, b, c]);
+        self.have = 0;
+        let began = *self.window_began.get_or_insert(now);
+        if now.duration_since(began) > WINDOW {
+            (self.control_frames, self.window_updates) = (0, 0);
+            self.window_began = Some(now);
+        }
+        match kind {
+            0x0 if self.skip > 0 => {}
+            0x1 => {}
+            0x8 => self.window_updates += 1,
+            _ => self.control_frames += 1,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock;
+
+    fn frame(kind: u8, payload: usize) -> Vec<u8> {
+        let length = u32::try_from(payload).unwrap().to_be_bytes();
+        let mut bytes = vec![length[1], length[2], length[3], kind, 0, 0, 0, 0, 0];
+        bytes.extend(std::iter::repeat_n(0u8, payload));
+        bytes
+    }
+
+    #[test]
+    fn a_flood_of_any_empty_frame_ends_the_connection() {
+        for (kind, payload) in [(0x0, 0), (0x2, 5), (0x3, 4), (0x4, 0), (0x6, 8), (0x9, 1)] {
+            let mut meter = FrameMeter::new(100);
+            let mut bytes = vec![0; 24];
+            bytes.extend((0..101).flat_map(|_| frame(kind, payload)));
+            assert!(!meter.take(&bytes, clock::now()), "kind {kind}");
+        }
+    }
+
+    #[test]
+    fn requests_and_data_are_not_counted() {
+        let mut meter = FrameMeter::new(100);
+        let mut bytes = vec![0; 24];
+        bytes.extend((0..5000).flat_map(|_| [frame(0x1, 20), frame(0x0, 100)].concat()));
+        assert!(meter.take(&bytes, clock::now()));
+    }
+
+    #[test]
+    fn a_new_window_forgives_and_pieces_of_any_size_count_alike() {
+        let start = clock::now();
+        let mut meter = FrameMeter::new(100);
+        let mut bytes = vec![0; 24];
+        bytes.extend((0..90).flat_map(|_| frame(0x6, 8)));
+        for piece in bytes.chunks(7) {
+            assert!(meter.take(piece, start));
+        }
+        let later = start + Duration::from_secs(11);
+        let more: Vec<u8> = (0..90).flat_map(|_| frame(0x6, 8)).collect();
+        assert!(meter.take(&more, later));
+    }
+}

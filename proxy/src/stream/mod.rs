@@ -1,0 +1,15 @@
+//! Byte streams between a sandbox and the proxy.
+//!
+//! [`Wire`] is what Pingora reads from and writes to. It never lets a byte through that the
+//! framing rules of [`head`] and [`framing`] have not accepted, so nothing behind it ever sees an
+//! ambiguous message; it holds back what a client sends early, puts small writes together, and
+//! enforces the deadlines that Pingora does not have.
+
+pub(crate) mod framing;
+pub(crate) mod h2_frames;
+pub(crate) mod head;
+mod socket;
+mod wire;
+
+pub(crate) use socket::{Replay, Socket};
+pub(crate) use wire::{NextHead, Wire};

@@ -1,0 +1,547 @@
+//! One connection of a sandbox, as Pingora sees it.
+//!
+//! INVARIANT: while a wire speaks HTTP/1, a reader behind it sees whole request heads that
+//! [`head::parse`] accepted, exactly the body bytes that belong to them, and never a byte of the
+//! next request before [`Wire::next_head`] was asked for it.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use bytes::{Buf, BytesMut};
+use pingora::protocols::raw_connect::ProxyDigest;
+use pingora::protocols::tls::ALPN;
+use pingora::protocols::{
+    GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl,
+    TimingDigest, UniqueID,
+};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::time::Sleep;
+use tokio_rustls::server::TlsStream;
+
+use super::framing::Body;
+use super::h2_frames::FrameMeter;
+use super::head::{self, Head};
+use super::socket::Replay;
+use crate::clock;
+use crate::denial::{Code, Denial};
+use crate::limits::{Limits, ms, size};
+use crate::request::Slot;
+
+/// Small writes are put together up to this size: one TLS record, one system call.
+const HOLD_BYTES: usize = 16 * 1024;
+/// What a client may send ahead of its turn before the socket is left unread.
+const EARLY_BYTES: usize = 16 * 1024;
+/// How long the unread rest of a refused request is read and thrown away.
+const LINGER: Duration = Duration::from_secs(1);
+
+enum Transport {
+    Plain(Replay),
+    Tls(Box<TlsStream<Replay>>),
+}
+
+enum Protocol {
+    /// HTTP/1: where in the present request the reader stands.
+    H1 { body: Body, head_left: usize },
+    /// HTTP/2: frames are counted, otherwise bytes pass.
+    H2(FrameMeter),
+}
+
+/// What came when the next request was waited for.
+pub(crate) enum NextHead {
+    /// A well-formed request head, not consumed yet.
+    Ready(Head),
+    /// The client went away, or was idle for too long, between requests.
+    Closed,
+    /// The client sent something that is answered and ends the connection.
+    Refused(Denial),
+}
+
+/// A sandbox's connection: transport, framing and deadlines in one.
+pub(crate) struct Wire {
+    transport: Transport,
+    protocol: Protocol,
+    inbuf: BytesMut,
+    outbuf: BytesMut,
+    limits: Arc<Limits>,
+    slot: Arc<Slot>,
+    body_began: Option<Instant>,
+    body_bytes: u64,
+    body_timer: Option<Pin<Box<Sleep>>>,
+    write_timer: Option<Pin<Box<Sleep>>>,
+    id: i32,
+}
+
+impl std::fmt::Debug for Wire {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Never the buffers: they hold what sandboxes send.
+        f.debug_struct("Wire").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+impl Wire {
+    /// A wire in clear text that speaks HTTP/1.
+    pub(crate) fn plain(socket: Replay, limits: Arc<Limits>, id: i32) -> Self {
+        Self::new(Transport::Plain(socket), limits, id, false)
+    }
+
+    /// A wire inside TLS; HTTP/2 when that was negotiated.
+    pub(crate) fn tls(stream: TlsStream<Replay>, limits: Arc<Limits>, id: i32) -> Self {
+        let h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+        Self::new(Transport::Tls(Box::new(stream)), limits, id, h2)
+    }
+
+    fn new(transport: Transport, limits: Arc<Limits>, id: i32, h2: bool) -> Self {
+        let protocol = if h2 {
+            Protocol::H2(FrameMeter::new(limits.h2_control_frames_max))
+        } else {
+            Protocol::H1 { body: Body::Done, head_left: 0 }
+        };
+        Self {
+            transport,
+            protocol,
+            inbuf: BytesMut::new(),
+            outbuf: BytesMut::new(),
+            limits,
+            slot: Arc::new(Slot::default()),
+            body_began: None,
+            body_bytes: 0,
+            body_timer: None,
+            write_timer: None,
+            id,
+        }
+    }
+
+    /// What tells this connection from others: its socket's descriptor.
+    pub(crate) fn raw_id(&self) -> i32 {
+        self.id
+    }
+
+    /// Whether HTTP/2 was negotiated.
+    pub(crate) fn is_h2(&self) -> bool {
+        matches!(self.protocol, Protocol::H2(_))
+    }
+
+    /// The slot of the exchange that is under way on this HTTP/1 connection.
+    pub(crate) fn slot(&self) -> &Arc<Slot> {
+        &self.slot
+    }
+
+    /// Waits for the next request and reads its whole head, within the idle and the head deadline.
+    pub(crate) async fn next_head(&mut self) -> NextHead {
+        self.slot = Arc::new(Slot::default());
+        if self.inbuf.is_empty() {
+            self.inbuf = BytesMut::new();
+            match tokio::time::timeout(ms(self.limits.keepalive_ms), self.first_bytes()).await {
+                Ok(Ok(n)) if n > 0 => {}
+                _ => return NextHead::Closed,
+            }
+        }
+        match tokio::time::timeout(ms(self.limits.head_ms), self.whole_head()).await {
+            Ok(Ok(head)) => self.accept(head),
+            Ok(Err(refused)) => refused,
+            Err(_) => NextHead::Refused(Denial::new(Code::BadFraming, "the request head did not come in time")),
+        }
+    }
+
+    fn accept(&mut self, head: Head) -> NextHead {
+        self.body_began = None;
+        self.body_timer = None;
+        self.body_bytes = 0;
+        self.protocol = Protocol::H1 { body: Body::from(head.framing), head_left: head.length };
+        NextHead::Ready(head)
+    }
+
+    /// Waits for bytes without holding a buffer: an idle connection costs no more than its socket.
+    async fn first_bytes(&mut self) -> io::Result<usize> {
+        let mut stack = [0u8; 2048];
+        let n = match &mut self.transport {
+            Transport::Plain(s) => s.read(&mut stack).await?,
+            Transport::Tls(s) => s.read(&mut stack).await?,
+        };
+        self.inbuf.extend_from_slice(stack.get(..n).unwrap_or_default());
+        Ok(n)
+    }
+
+    async fn whole_head(&mut self) -> Result<Head, NextHead> {
+        let mut seen = 0;
+        loop {
+            if let Some(end) = head::end(&self.inbuf, seen) {
+                let bytes = self.inbuf.get(..end).unwrap_or_default();
+                return head::parse(bytes, &self.limits).map_err(NextHead::Refused);
+            }
+            seen = self.inbuf.len();
+            self.refuse_early(seen)?;
+            self.inbuf.reserve(4096);
+            let read = match &mut self.transport {
+                Transport::Plain(s) => s.read_buf(&mut self.inbuf).await,
+                Transport::Tls(s) => s.read_buf(&mut self.inbuf).await,
+            };
+            if !matches!(read, Ok(n) if n > 0) {
+                return Err(NextHead::Closed);
+            }
+        }
+    }
+
+    /// Refuses what cannot become a request head, without waiting for its end.
+    fn refuse_early(&self, seen: usize) -> Result<(), NextHead> {
+        let refuse = |detail| Err(NextHead::Refused(Denial::new(Code::BadFraming, detail)));
+        if seen > size(self.limits.head_bytes) {
+            return refuse("the request head is too long");
+        }
+        match self.inbuf.first() {
+            Some(b) if b.is_ascii_uppercase() || *b == b'\r' || *b == b'\n' => Ok(()),
+            _ => refuse("this is not an HTTP request"),
+        }
+    }
+
+    /// The bytes of the head that [`Wire::next_head`] returned.
+    pub(crate) fn head_bytes(&self, head: &Head) -> &[u8] {
+        self.inbuf.get(..head.length).unwrap_or_default()
+    }
+
+    /// Consumes the head without handing it to anyone: for CONNECT, which ends HTTP here.
+    pub(crate) fn consume_head(&mut self, head: &Head) {
+        self.inbuf.advance(head.length.min(self.inbuf.len()));
+        self.protocol = Protocol::H1 { body: Body::Done, head_left: 0 };
+    }
+
+    /// Whether the present request was read to its end.
+    pub(crate) fn is_request_done(&self) -> bool {
+        matches!(self.protocol, Protocol::H1 { body: Body::Done, head_left: 0 } | Protocol::H2(_))
+    }
+
+    /// Writes an answer of the proxy's own.
+    pub(crate) async fn answer(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.write_all(bytes).await?;
+        self.flush().await
+    }
+
+    /// Gives up the HTTP view: the socket, with what was read from it and not consumed.
+    pub(crate) fn into_replay(self) -> Option<Replay> {
+        match self.transport {
+            Transport::Plain(replay) if self.inbuf.is_empty() => Some(replay),
+            Transport::Plain(replay) => Some(replay.with_prefix(self.inbuf)),
+            Transport::Tls(_) => None,
+        }
+    }
+
+    /// Closes so that the last answer arrives: what the client is still sending is read for a
+    /// moment, because a socket closed with unread bytes resets and takes the answer with it.
+    pub(crate) async fn close(&mut self) {
+        let limits = Arc::clone(&self.limits);
+        let linger = async {
+            let _ = self.flush().await;
+            let unread = !self.is_request_done() || !self.inbuf.is_empty();
+            match &mut self.transport {
+                Transport::Plain(s) => {
+                    let _ = s.shutdown().await;
+                    if unread { discard(s, size(limits.linger_bytes)).await }
+                }
+                Transport::Tls(s) => {
+                    let _ = s.shutdown().await;
+                    if unread { discard(s.get_mut().0, size(limits.linger_bytes)).await }
+                }
+            }
+        };
+        let _ = tokio::time::timeout(LINGER, linger).await;
+    }
+
+    fn poll_fill(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match &mut self.transport {
+            Transport::Plain(s) => Pin::new(s).poll_read(cx, buf),
+            Transport::Tls(s) => Pin::new(s).poll_read(cx, buf),
+        }
+    }
+
+    fn poll_put(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match &mut self.transport {
+            Transport::Plain(s) => Pin::new(s).poll_write(cx, bytes),
+            Transport::Tls(s) => Pin::new(s).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_push(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.transport {
+            Transport::Plain(s) => Pin::new(s).poll_flush(cx),
+            Transport::Tls(s) => Pin::new(s).poll_flush(cx),
+        }
+    }
+
+    /// Writes out what was held back.
+    fn poll_release(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.outbuf.is_empty() {
+            let held = std::mem::take(&mut self.outbuf);
+            let written = self.poll_put(cx, &held);
+            self.outbuf = held;
+            match written {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Ok(n)) => self.outbuf.advance(n),
+                Poll::Ready(Err(e)) => return Poll::Ready(Err(e)),
+                Poll::Pending => return self.poll_write_stall(cx),
+            }
+            self.write_timer = None;
+        }
+        if self.outbuf.capacity() > 0 {
+            self.outbuf = BytesMut::new();
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// A write waits for the client: not for ever.
+    fn poll_write_stall<T>(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
+        let limit = ms(self.limits.write_stall_ms);
+        let timer = self.write_timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
+        ready!(timer.as_mut().poll(cx));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+
+    /// A body waits for the client: at most the grace time, then at least so many bytes a second.
+    fn poll_body_stall(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let now = clock::now();
+        let began = *self.body_began.get_or_insert(now);
+        let earned = Duration::from_secs(self.body_bytes / self.limits.body_bytes_per_second.max(1));
+        let deadline = began + ms(self.limits.body_grace_ms) + earned;
+        let timer = self
+            .body_timer
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline.into())));
+        while timer.as_mut().poll(cx).is_ready() {
+            if clock::now() >= deadline {
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            }
+            timer.as_mut().reset(deadline.into());
+        }
+        Poll::Pending
+    }
+
+    fn poll_read_h1(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let Protocol::H1 { body, head_left } = &mut self.protocol else { return Poll::Pending };
+        if *head_left > 0 {
+            let n = (*head_left).min(buf.remaining());
+            *head_left -= n;
+            buf.put_slice(self.inbuf.get(..n).unwrap_or_default());
+            self.inbuf.advance(n);
+            return Poll::Ready(Ok(()));
+        }
+        if self.slot.is_upgraded() {
+            return self.poll_read_upgraded(cx, buf);
+        }
+        match *body {
+            Body::Done => self.poll_read_early(cx),
+            Body::Length(_) | Body::Chunked(_) => self.poll_read_body(cx, buf),
+        }
+    }
+
+    fn poll_read_upgraded(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.inbuf.is_empty() {
+            return self.poll_fill(cx, buf);
+        }
+        let n = self.inbuf.len().min(buf.remaining());
+        buf.put_slice(self.inbuf.get(..n).unwrap_or_default());
+        self.inbuf.advance(n);
+        Poll::Ready(Ok(()))
+    }
+
+    /// Between the end of a request and the end of its response: what comes is kept for later,
+    /// the end of the stream is reported at once.
+    fn poll_read_early(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.inbuf.len() < EARLY_BYTES {
+            let mut stack = [0u8; 1024];
+            let mut early = ReadBuf::new(&mut stack);
+            ready!(self.poll_fill(cx, &mut early))?;
+            if early.filled().is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+            self.inbuf.extend_from_slice(early.filled());
+        }
+        Poll::Pending
+    }
+
+    fn poll_read_body(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        if self.inbuf.is_empty() {
+            match self.poll_fill(cx, buf) {
+                Poll::Ready(filled) => filled?,
+                Poll::Pending => return self.poll_body_stall(cx),
+            }
+        } else {
+            let n = self.inbuf.len().min(buf.remaining());
+            buf.put_slice(self.inbuf.get(..n).unwrap_or_default());
+            self.inbuf.advance(n);
+        }
+        let fresh = buf.filled().get(before..).unwrap_or_default();
+        let Protocol::H1 { body, .. } = &mut self.protocol else { return Poll::Pending };
+        let taken = body.take(fresh).map_err(|denial| {
+            self.slot.refuse(denial);
+            io::Error::from(io::ErrorKind::InvalidData)
+        })?;
+        self.body_bytes += taken as u64;
+        if taken < fresh.len() {
+            self.keep_surplus(before + taken, buf);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Bytes behind the end of the body belong to the next request.
+    fn keep_surplus(&mut self, end: usize, buf: &mut ReadBuf<'_>) {
+        let rest = std::mem::take(&mut self.inbuf);
+        self.inbuf.extend_from_slice(buf.filled().get(end..).unwrap_or_default());
+        self.inbuf.extend_from_slice(&rest);
+        buf.set_filled(end);
+    }
+
+    /// Whether writes may wait for company: not while a body is coming in (its sender may be
+    /// waiting for our bytes while nobody polls for more), not after an upgrade.
+    fn may_hold(&self) -> bool {
+        self.is_request_done() && !self.slot.is_upgraded()
+    }
+}
+
+async fn discard(stream: &mut (impl AsyncRead + Unpin), max: usize) {
+    let mut stack = [0u8; 4096];
+    let mut total = 0;
+    while total < max {
+        match stream.read(&mut stack).await {
+            Ok(n) if n > 0 => total += n,
+            _ => return,
+        }
+    }
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if !this.outbuf.is_empty() {
+            // Whoever reads is about to wait: nothing that was written may wait with it.
+            if let Poll::Ready(Err(e)) = this.poll_release(cx) {
+                return Poll::Ready(Err(e));
+            }
+            let _ = this.poll_push(cx)?;
+        }
+        if let Protocol::H1 { .. } = this.protocol {
+            return this.poll_read_h1(cx, buf);
+        }
+        let before = buf.filled().len();
+        ready!(this.poll_fill(cx, buf))?;
+        let fresh = buf.filled().get(before..).unwrap_or_default();
+        if let Protocol::H2(meter) = &mut this.protocol
+            && !meter.take(fresh, clock::now())
+        {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let fits = this.outbuf.len() + bytes.len() <= HOLD_BYTES;
+        if !this.is_h2() && fits && this.may_hold() {
+            this.outbuf.extend_from_slice(bytes);
+            return Poll::Ready(Ok(bytes.len()));
+        }
+        ready!(this.poll_release(cx))?;
+        match this.poll_put(cx, bytes) {
+            Poll::Ready(done) => {
+                this.write_timer = None;
+                Poll::Ready(done)
+            }
+            Poll::Pending => this.poll_write_stall(cx),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        if !this.is_h2() {
+            let first = bufs.iter().find(|b| !b.is_empty()).map_or(&[][..], |b| b);
+            return Pin::new(this).poll_write(cx, first);
+        }
+        let written = match &mut this.transport {
+            Transport::Plain(s) => Pin::new(s).poll_write_vectored(cx, bufs),
+            Transport::Tls(s) => Pin::new(s.as_mut()).poll_write_vectored(cx, bufs),
+        };
+        match written {
+            Poll::Ready(done) => {
+                this.write_timer = None;
+                Poll::Ready(done)
+            }
+            Poll::Pending => this.poll_write_stall(cx),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.is_h2()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        ready!(this.poll_release(cx))?;
+        match this.poll_push(cx) {
+            Poll::Ready(done) => Poll::Ready(done),
+            Poll::Pending => this.poll_write_stall(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        ready!(this.poll_release(cx))?;
+        match &mut this.transport {
+            Transport::Plain(s) => Pin::new(s).poll_shutdown(cx),
+            Transport::Tls(s) => Pin::new(s).poll_shutdown(cx),
+        }
+    }
+}
+
+#[async_trait::async_trait]
+impl Shutdown for Wire {
+    async fn shutdown(&mut self) {
+        self.close().await;
+    }
+}
+
+impl UniqueID for Wire {
+    fn id(&self) -> i32 {
+        self.id
+    }
+}
+
+impl Ssl for Wire {
+    fn selected_alpn_proto(&self) -> Option<ALPN> {
+        self.is_h2().then_some(ALPN::H2)
+    }
+}
+
+impl GetTimingDigest for Wire {
+    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
+        Vec::new()
+    }
+}
+
+impl GetProxyDigest for Wire {
+    fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
+        None
+    }
+}
+
+impl GetSocketDigest for Wire {
+    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
+        None
+    }
+}
+
+impl Peek for Wire {}
