@@ -38,7 +38,11 @@ pub(crate) struct State {
 }
 
 /// Serves until shutdown; health stays answerable while requests drain.
-pub(crate) async fn serve(listener: TcpListener, state: State, mut shutdown: watch::Receiver<bool>) {
+pub(crate) async fn serve(
+    listener: TcpListener,
+    state: State,
+    mut shutdown: watch::Receiver<bool>,
+) {
     let operator = Router::new()
         .route("/v1/status", get(status))
         .route("/v1/reload", post(reload_plans))
@@ -77,7 +81,11 @@ async fn local_host_only(request: Request, next: Next) -> Response {
     if bare == "localhost" || bare.parse::<std::net::IpAddr>().is_ok() {
         return next.run(request).await;
     }
-    problem(StatusCode::FORBIDDEN, "foreign_host", "this listener answers to addresses and to localhost")
+    problem(
+        StatusCode::FORBIDDEN,
+        "foreign_host",
+        "this listener answers to addresses and to localhost",
+    )
 }
 
 async fn authorize(Extract(state): Extract<State>, request: Request, next: Next) -> Response {
@@ -85,7 +93,8 @@ async fn authorize(Extract(state): Extract<State>, request: Request, next: Next)
     let given = given.and_then(|v| v.strip_prefix(b"Bearer ")).unwrap_or_default();
     let expected = state.operator_token.as_bytes();
     if expected.is_empty() || !bool::from(given.ct_eq(expected)) {
-        let mut response = problem(StatusCode::UNAUTHORIZED, "unauthorized", "the operator's token is needed");
+        let mut response =
+            problem(StatusCode::UNAUTHORIZED, "unauthorized", "the operator's token is needed");
         response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         return response;
     }
@@ -139,7 +148,9 @@ async fn reload_plans(Extract(state): Extract<State>) -> Response {
     // Reading files and indexing a large plan would hold up the other tasks of this thread.
     match tokio::task::spawn_blocking(move || reload(&store, &read)).await {
         Ok(Ok(generation)) => Json(json!({ "generation": generation })).into_response(),
-        Ok(Err(error)) => problem(StatusCode::UNPROCESSABLE_ENTITY, "not_published", &error.to_string()),
+        Ok(Err(error)) => {
+            problem(StatusCode::UNPROCESSABLE_ENTITY, "not_published", &error.to_string())
+        }
         Err(_) => problem(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the reload broke off"),
     }
 }
@@ -157,14 +168,20 @@ async fn mint(Extract(state): Extract<State>, body: Bytes) -> Response {
         Err(error) => return problem(StatusCode::BAD_REQUEST, "bad_request", &error.to_string()),
     };
     if wanted.ttl_seconds == 0 || wanted.ttl_seconds > TTL_SECONDS_MAX {
-        return problem(StatusCode::BAD_REQUEST, "bad_request", "ttlSeconds is not within 1 and 604800");
+        return problem(
+            StatusCode::BAD_REQUEST,
+            "bad_request",
+            "ttlSeconds is not within 1 and 604800",
+        );
     }
     match state.shared.store.mint(&wanted.profile, wanted.ttl_seconds) {
         Ok(minted) => {
             let body = json!({ "id": minted.id, "token": minted.token, "expiresUnix": minted.expires_unix });
             (StatusCode::CREATED, [(header::CACHE_CONTROL, "no-store")], Json(body)).into_response()
         }
-        Err(error @ MintError::UnknownProfile(_)) => problem(StatusCode::NOT_FOUND, "unknown_profile", &error.to_string()),
+        Err(error @ MintError::UnknownProfile(_)) => {
+            problem(StatusCode::NOT_FOUND, "unknown_profile", &error.to_string())
+        }
         Err(error @ (MintError::Full | MintError::Randomness)) => {
             problem(StatusCode::SERVICE_UNAVAILABLE, "not_minted", &error.to_string())
         }
@@ -197,7 +214,8 @@ async fn tail(Extract(state): Extract<State>) -> Response {
             }
         }
     });
-    ([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(Lines(body))).into_response()
+    ([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(Lines(body)))
+        .into_response()
 }
 
 struct Lines(mpsc::Receiver<Result<Bytes, Infallible>>);

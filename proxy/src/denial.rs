@@ -123,7 +123,14 @@ pub struct Denial {
 impl Denial {
     /// A denial with nothing but its reason.
     pub fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, detail: detail.into(), hint: None, retry_after: None, route: None, next_step: None }
+        Self {
+            code,
+            detail: detail.into(),
+            hint: None,
+            retry_after: None,
+            route: None,
+            next_step: None,
+        }
     }
 
     /// Adds what would be allowed nearby.

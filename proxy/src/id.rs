@@ -34,7 +34,8 @@ impl fmt::Display for ExchangeId {
         use fmt::Write;
         for shift in (0..26).rev() {
             let digit = (self.0 >> (shift * 5)) & 31;
-            let letter = CROCKFORD.get(usize::try_from(digit).unwrap_or(0)).copied().unwrap_or(b'0');
+            let letter =
+                CROCKFORD.get(usize::try_from(digit).unwrap_or(0)).copied().unwrap_or(b'0');
             f.write_char(char::from(letter))?;
         }
         Ok(())

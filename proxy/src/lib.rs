@@ -31,6 +31,6 @@ mod server;
 pub use denial::{Code, Denial, NextStep};
 pub use id::ExchangeId;
 pub use listener::AuthorityError;
-pub use metrics::Metrics;
+pub use metrics::{MetricKind, MetricSpec, Metrics};
 pub use plan::{Input, MintError, Minted, PublishError, Store};
 pub use server::{Addresses, Reload, Running, StartError, start};

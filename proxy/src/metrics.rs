@@ -13,10 +13,146 @@ use prometheus::{
 /// Routes that get series of their own; the rest share `other`.
 const ROUTE_SERIES_MAX: usize = 2000;
 
-const SECONDS: &[f64] =
-    &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0];
-const OVERHEAD_SECONDS: &[f64] =
-    &[0.000_001, 0.000_005, 0.00001, 0.000_025, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.005, 0.025, 0.1];
+const SECONDS: &[f64] = &[
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
+    120.0,
+];
+const OVERHEAD_SECONDS: &[f64] = &[
+    0.000_001, 0.000_005, 0.00001, 0.000_025, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.005,
+    0.025, 0.1,
+];
+
+/// What a metric is called and what it tells.
+#[derive(Clone, Copy, Debug)]
+pub struct MetricSpec {
+    /// Prometheus name.
+    pub name: &'static str,
+    /// Prometheus type.
+    pub kind: MetricKind,
+    /// Label names; their values come from closed sets.
+    pub labels: &'static [&'static str],
+    /// One line for people.
+    pub help: &'static str,
+}
+
+/// Type of a metric.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MetricKind {
+    /// Only grows.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+    /// Counts by size.
+    Histogram,
+}
+
+impl MetricKind {
+    /// As Prometheus calls it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Counter => "counter",
+            Self::Gauge => "gauge",
+            Self::Histogram => "histogram",
+        }
+    }
+}
+
+const REQUESTS: MetricSpec = MetricSpec {
+    name: "sallygate_requests_total",
+    kind: MetricKind::Counter,
+    labels: &["verdict", "code", "route", "profile", "protocol"],
+    help: "Exchanges by outcome.",
+};
+const DURATION: MetricSpec = MetricSpec {
+    name: "sallygate_request_duration_seconds",
+    kind: MetricKind::Histogram,
+    labels: &["route", "protocol"],
+    help: "From the request head to the end of the response.",
+};
+const OVERHEAD: MetricSpec = MetricSpec {
+    name: "sallygate_proxy_overhead_seconds",
+    kind: MetricKind::Histogram,
+    labels: &["phase"],
+    help: "Time spent in the proxy's own steps, apart from the upstream's.",
+};
+const UPSTREAM_ERRORS: MetricSpec = MetricSpec {
+    name: "sallygate_upstream_errors_total",
+    kind: MetricKind::Counter,
+    labels: &["reason"],
+    help: "Upstream failures by reason.",
+};
+const UPSTREAM_CONNECTIONS: MetricSpec = MetricSpec {
+    name: "sallygate_upstream_connections_total",
+    kind: MetricKind::Counter,
+    labels: &["state"],
+    help: "Upstream connections used, new or from the pool.",
+};
+const TLS_HANDSHAKES: MetricSpec = MetricSpec {
+    name: "sallygate_tls_handshakes_total",
+    kind: MetricKind::Counter,
+    labels: &["side", "version", "result"],
+    help: "TLS handshakes with sandboxes.",
+};
+const LEAF_CERTIFICATES: MetricSpec = MetricSpec {
+    name: "sallygate_leaf_certificates_total",
+    kind: MetricKind::Counter,
+    labels: &["source"],
+    help: "Leaf certificates by where they came from.",
+};
+const CREDENTIAL_RESOLUTIONS: MetricSpec = MetricSpec {
+    name: "sallygate_credential_resolutions_total",
+    kind: MetricKind::Counter,
+    labels: &["target", "result"],
+    help: "Credentials asked for at their source.",
+};
+const RATE_LIMITED: MetricSpec = MetricSpec {
+    name: "sallygate_rate_limited_total",
+    kind: MetricKind::Counter,
+    labels: &["scope"],
+    help: "Requests over a limit.",
+};
+const PLAN_INFO: MetricSpec = MetricSpec {
+    name: "sallygate_plan_info",
+    kind: MetricKind::Gauge,
+    labels: &["profile", "digest"],
+    help: "Plans in force.",
+};
+const PLAN_LOADED: MetricSpec = MetricSpec {
+    name: "sallygate_plan_loaded_timestamp_seconds",
+    kind: MetricKind::Gauge,
+    labels: &[],
+    help: "When the plans in force were loaded.",
+};
+const PLAN_COMPILE: MetricSpec = MetricSpec {
+    name: "sallygate_plan_compile_duration_seconds",
+    kind: MetricKind::Histogram,
+    labels: &[],
+    help: "Time to index the plans that were published.",
+};
+const AUDIT_RECORDS: MetricSpec = MetricSpec {
+    name: "sallygate_audit_records_total",
+    kind: MetricKind::Counter,
+    labels: &["sink", "result"],
+    help: "Audit records by outcome.",
+};
+const AUDIT_QUEUE: MetricSpec = MetricSpec {
+    name: "sallygate_audit_queue_records",
+    kind: MetricKind::Gauge,
+    labels: &[],
+    help: "Audit records waiting to be written.",
+};
+const CONNECTIONS: MetricSpec = MetricSpec {
+    name: "sallygate_connections",
+    kind: MetricKind::Gauge,
+    labels: &[],
+    help: "Connections of sandboxes that are open.",
+};
+const BUILD_INFO: MetricSpec = MetricSpec {
+    name: "sallygate_build_info",
+    kind: MetricKind::Gauge,
+    labels: &["version"],
+    help: "Version of this process.",
+};
 
 /// Every metric of the data plane.
 #[derive(Debug)]
@@ -48,35 +184,49 @@ pub(crate) struct RouteSeries {
 }
 
 impl Metrics {
+    /// Every metric, in the order of the reference.
+    pub const SPECS: &'static [MetricSpec] = &[
+        REQUESTS,
+        DURATION,
+        OVERHEAD,
+        UPSTREAM_ERRORS,
+        UPSTREAM_CONNECTIONS,
+        TLS_HANDSHAKES,
+        LEAF_CERTIFICATES,
+        CREDENTIAL_RESOLUTIONS,
+        RATE_LIMITED,
+        PLAN_INFO,
+        PLAN_LOADED,
+        PLAN_COMPILE,
+        AUDIT_RECORDS,
+        AUDIT_QUEUE,
+        CONNECTIONS,
+        BUILD_INFO,
+    ];
+
     /// Registers everything. Fails only when two metrics share a name.
     pub fn new() -> Result<Self, prometheus::Error> {
         let r = Registry::new();
-        let metrics = Self {
-            requests: counters(&r, "sallygate_requests_total", "Exchanges by outcome.",
-                &["verdict", "code", "route", "profile", "protocol"])?,
-            duration: histograms(&r, "sallygate_request_duration_seconds", "From the request head to the end of the response.",
-                &["route", "protocol"], SECONDS)?,
-            overhead: histograms(&r, "sallygate_proxy_overhead_seconds", "Time spent in the proxy's own steps, apart from the upstream's.",
-                &["phase"], OVERHEAD_SECONDS)?
-                .with_label_values(&["decide"]),
-            upstream_errors: counters(&r, "sallygate_upstream_errors_total", "Upstream failures by reason.", &["reason"])?,
-            upstream_connections: counters(&r, "sallygate_upstream_connections_total", "Upstream connections used, new or from the pool.", &["state"])?,
-            tls_handshakes: counters(&r, "sallygate_tls_handshakes_total", "TLS handshakes with sandboxes.", &["side", "version", "result"])?,
-            leaf_certificates: counters(&r, "sallygate_leaf_certificates_total", "Leaf certificates by where they came from.", &["source"])?,
-            credential_resolutions: counters(&r, "sallygate_credential_resolutions_total", "Credentials asked for at their source.", &["target", "result"])?,
-            rate_limited: counters(&r, "sallygate_rate_limited_total", "Requests over a limit.", &["scope"])?,
-            plan_info: gauges(&r, "sallygate_plan_info", "Plans in force.", &["profile", "digest"])?,
-            plan_loaded: gauge(&r, "sallygate_plan_loaded_timestamp_seconds", "When the plans in force were loaded.")?,
-            plan_compile: histogram(&r, "sallygate_plan_compile_duration_seconds", "Time to index a plan.")?,
-            audit_records: counters(&r, "sallygate_audit_records_total", "Audit records by outcome.", &["sink", "result"])?,
-            audit_queue: gauge(&r, "sallygate_audit_queue_records", "Audit records waiting to be written.")?,
-            connections: gauge(&r, "sallygate_connections", "Connections of sandboxes that are open.")?,
+        gauges(&r, &BUILD_INFO)?.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        Ok(Self {
+            requests: counters(&r, &REQUESTS)?,
+            duration: histograms(&r, &DURATION, SECONDS)?,
+            overhead: histograms(&r, &OVERHEAD, OVERHEAD_SECONDS)?.with_label_values(&["decide"]),
+            upstream_errors: counters(&r, &UPSTREAM_ERRORS)?,
+            upstream_connections: counters(&r, &UPSTREAM_CONNECTIONS)?,
+            tls_handshakes: counters(&r, &TLS_HANDSHAKES)?,
+            leaf_certificates: counters(&r, &LEAF_CERTIFICATES)?,
+            credential_resolutions: counters(&r, &CREDENTIAL_RESOLUTIONS)?,
+            rate_limited: counters(&r, &RATE_LIMITED)?,
+            plan_info: gauges(&r, &PLAN_INFO)?,
+            plan_loaded: gauge(&r, &PLAN_LOADED)?,
+            plan_compile: histogram(&r, &PLAN_COMPILE)?,
+            audit_records: counters(&r, &AUDIT_RECORDS)?,
+            audit_queue: gauge(&r, &AUDIT_QUEUE)?,
+            connections: gauge(&r, &CONNECTIONS)?,
             routes: AtomicUsize::new(0),
             registry: r,
-        };
-        let info = gauges(&metrics.registry, "sallygate_build_info", "Version of this process.", &["version"])?;
-        info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
-        Ok(metrics)
+        })
     }
 
     /// The text exposition format.
@@ -101,32 +251,38 @@ impl Metrics {
     }
 }
 
-fn counters(r: &Registry, name: &str, help: &str, labels: &[&str]) -> Result<IntCounterVec, prometheus::Error> {
-    let metric = IntCounterVec::new(Opts::new(name, help), labels)?;
+fn counters(r: &Registry, spec: &MetricSpec) -> Result<IntCounterVec, prometheus::Error> {
+    let metric = IntCounterVec::new(Opts::new(spec.name, spec.help), spec.labels)?;
     r.register(Box::new(metric.clone()))?;
     Ok(metric)
 }
 
-fn gauges(r: &Registry, name: &str, help: &str, labels: &[&str]) -> Result<IntGaugeVec, prometheus::Error> {
-    let metric = IntGaugeVec::new(Opts::new(name, help), labels)?;
+fn gauges(r: &Registry, spec: &MetricSpec) -> Result<IntGaugeVec, prometheus::Error> {
+    let metric = IntGaugeVec::new(Opts::new(spec.name, spec.help), spec.labels)?;
     r.register(Box::new(metric.clone()))?;
     Ok(metric)
 }
 
-fn gauge(r: &Registry, name: &str, help: &str) -> Result<IntGauge, prometheus::Error> {
-    let metric = IntGauge::new(name, help)?;
+fn gauge(r: &Registry, spec: &MetricSpec) -> Result<IntGauge, prometheus::Error> {
+    let metric = IntGauge::new(spec.name, spec.help)?;
     r.register(Box::new(metric.clone()))?;
     Ok(metric)
 }
 
-fn histogram(r: &Registry, name: &str, help: &str) -> Result<Histogram, prometheus::Error> {
-    let metric = Histogram::with_opts(HistogramOpts::new(name, help).buckets(SECONDS.to_vec()))?;
+fn histogram(r: &Registry, spec: &MetricSpec) -> Result<Histogram, prometheus::Error> {
+    let options = HistogramOpts::new(spec.name, spec.help).buckets(SECONDS.to_vec());
+    let metric = Histogram::with_opts(options)?;
     r.register(Box::new(metric.clone()))?;
     Ok(metric)
 }
 
-fn histograms(r: &Registry, name: &str, help: &str, labels: &[&str], buckets: &[f64]) -> Result<HistogramVec, prometheus::Error> {
-    let metric = HistogramVec::new(HistogramOpts::new(name, help).buckets(buckets.to_vec()), labels)?;
+fn histograms(
+    r: &Registry,
+    spec: &MetricSpec,
+    buckets: &[f64],
+) -> Result<HistogramVec, prometheus::Error> {
+    let options = HistogramOpts::new(spec.name, spec.help).buckets(buckets.to_vec());
+    let metric = HistogramVec::new(options, spec.labels)?;
     r.register(Box::new(metric.clone()))?;
     Ok(metric)
 }

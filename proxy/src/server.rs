@@ -95,12 +95,18 @@ impl std::fmt::Debug for Running {
 }
 
 /// Starts listeners, puts `input` in force, and returns when requests are served.
-pub async fn start(config: ProxyConfig, input: Input, reload: Reload) -> Result<Running, StartError> {
+pub async fn start(
+    config: ProxyConfig,
+    input: Input,
+    reload: Reload,
+) -> Result<Running, StartError> {
     let metrics = Arc::new(Metrics::new().map_err(|e| StartError::Metrics(e.to_string()))?);
     let limits = Arc::new(config.limits.clone());
-    let authority = Arc::new(CertificateAuthority::load(&config.ca, &limits, Arc::clone(&metrics))?);
-    let recorder = Recorder::open(&config.audit, size(limits.audit_queue_records), Arc::clone(&metrics))
-        .map_err(|source| StartError::Audit { path: config.audit.clone(), source })?;
+    let authority =
+        Arc::new(CertificateAuthority::load(&config.ca, &limits, Arc::clone(&metrics))?);
+    let recorder =
+        Recorder::open(&config.audit, size(limits.audit_queue_records), Arc::clone(&metrics))
+            .map_err(|source| StartError::Audit { path: config.audit.clone(), source })?;
     let store = Arc::new(Store::new(Arc::clone(&metrics)));
     let shared = Arc::new(Shared {
         store: Arc::clone(&store),
@@ -123,7 +129,9 @@ pub async fn start(config: ProxyConfig, input: Input, reload: Reload) -> Result<
         deny_in_tunnel: config.deny_in_tunnel,
         drain: Duration::from_secs(config.drain_seconds),
         shutdown: shutdown_watch,
-        connections: Arc::new(Semaphore::new(size(limits.connections_max).min(Semaphore::MAX_PERMITS))),
+        connections: Arc::new(Semaphore::new(
+            size(limits.connections_max).min(Semaphore::MAX_PERMITS),
+        )),
         alive: alive.clone(),
     };
     let addresses = listen(&config, &front).await?;
@@ -183,7 +191,11 @@ async fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
 }
 
 /// The listener's real address, remembered as one that is never an upstream.
-fn own(shared: &Shared, listener: &TcpListener, wanted: SocketAddr) -> Result<SocketAddr, StartError> {
+fn own(
+    shared: &Shared,
+    listener: &TcpListener,
+    wanted: SocketAddr,
+) -> Result<SocketAddr, StartError> {
     let address = listener
         .local_addr()
         .map_err(|source| StartError::Listen { address: wanted.to_string(), source })?;

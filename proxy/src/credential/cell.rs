@@ -121,7 +121,10 @@ impl Cell {
     async fn fetch(&self) -> Result<Arc<Ready>, Arc<SourceError>> {
         let fetched = source::fetch(&self.source).await;
         let result = if fetched.is_ok() { "ok" } else { "error" };
-        self.metrics.credential_resolutions.with_label_values(&[self.target.as_str(), result]).inc();
+        self.metrics
+            .credential_resolutions
+            .with_label_values(&[self.target.as_str(), result])
+            .inc();
         let secret = fetched.map_err(|error| {
             tracing::warn!(connection.id = self.connection, %error, "credential cannot be resolved");
             Arc::new(error)
@@ -146,7 +149,8 @@ mod tests {
 
     fn cell(words: &[&str]) -> Arc<Cell> {
         let value = ValueSource::Command(words.iter().map(|w| (*w).to_owned()).collect());
-        let source = ConnectionSource { id: "c".into(), target: "t".into(), value, refresh_seconds: None };
+        let source =
+            ConnectionSource { id: "c".into(), target: "t".into(), value, refresh_seconds: None };
         Arc::new(Cell::new(&source, Arc::new(Metrics::new().unwrap())))
     }
 
@@ -157,7 +161,12 @@ mod tests {
         let script = format!("echo x >> {}; echo secret", log.display());
         let cell = cell(&["sh", "-c", &script]);
         let asked: Vec<_> = (0..50)
-            .map(|_| tokio::spawn({ let cell = Arc::clone(&cell); async move { cell.resolve().await.unwrap().version } }))
+            .map(|_| {
+                tokio::spawn({
+                    let cell = Arc::clone(&cell);
+                    async move { cell.resolve().await.unwrap().version }
+                })
+            })
             .collect();
         for answer in asked {
             assert_eq!(answer.await.unwrap(), 1);

@@ -27,6 +27,9 @@ enum Place {
     Query(String),
 }
 
+/// From the bytes of a secret to the value of a header.
+type Encode<'a> = &'a dyn Fn(&[u8]) -> Zeroizing<Vec<u8>>;
+
 /// A credential in its final form.
 #[derive(Debug)]
 pub(crate) enum Presented<'a> {
@@ -58,7 +61,7 @@ impl ReadyInjection {
 
     /// The credential as it is sent. Encoded once per version; after that a reference count.
     pub(crate) fn present(&self, ready: &Arc<Ready>) -> Option<Presented<'_>> {
-        let (header, make): (_, &dyn Fn(&[u8]) -> Zeroizing<Vec<u8>>) = match &self.place {
+        let (header, make): (_, Encode<'_>) = match &self.place {
             Place::Query(parameter) => return Some(Presented::Query(parameter, Arc::clone(ready))),
             Place::Bearer(header) => (header, &|s| joined(&[b"Bearer ", s])),
             Place::Basic { header, username } => (header, &|s| basic(username.as_deref(), s)),

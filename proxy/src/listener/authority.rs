@@ -67,15 +67,21 @@ impl std::fmt::Debug for CertificateAuthority {
 
 impl CertificateAuthority {
     /// Loads the authority's certificate and key.
-    pub(crate) fn load(files: &CaFiles, limits: &Limits, metrics: Arc<Metrics>) -> Result<Self, AuthorityError> {
+    pub(crate) fn load(
+        files: &CaFiles,
+        limits: &Limits,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, AuthorityError> {
         let read = |path: &std::path::Path| {
             std::fs::read_to_string(path)
                 .map_err(|source| AuthorityError::Read { path: path.display().to_string(), source })
         };
         let unusable = |e: &dyn std::fmt::Display| AuthorityError::Unusable(e.to_string());
         let pem = read(&files.certificate)?;
-        let certificate = CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|e| unusable(&e))?;
-        let key = KeyPair::from_pem(&read(&files.key)?).map_err(|_| unusable(&"the key is not a private key in PEM"))?;
+        let certificate =
+            CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|e| unusable(&e))?;
+        let key = KeyPair::from_pem(&read(&files.key)?)
+            .map_err(|_| unusable(&"the key is not a private key in PEM"))?;
         let not_after_unix = expiry(&certificate)?;
         let issuer = Issuer::from_ca_cert_der(&certificate, key).map_err(|e| unusable(&e))?;
         let leaf_key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(|e| unusable(&e))?;
@@ -87,7 +93,16 @@ impl CertificateAuthority {
             .time_to_live(CACHE_LIFE)
             .build();
         let base = base_config()?;
-        Ok(Self { issuer, certificate, not_after_unix, leaf_key, signing_key, base, leaves, metrics })
+        Ok(Self {
+            issuer,
+            certificate,
+            not_after_unix,
+            leaf_key,
+            signing_key,
+            base,
+            leaves,
+            metrics,
+        })
     }
 
     /// Whether the authority is still valid. An expired one is not used: clients would not
@@ -121,7 +136,9 @@ impl CertificateAuthority {
         let mut params = CertificateParams::default();
         params.subject_alt_names = vec![match host.ip() {
             Some(ip) => SanType::IpAddress(ip),
-            None => SanType::DnsName(host.as_str().try_into().map_err(|_| "the name cannot stand in a certificate")?),
+            None => SanType::DnsName(
+                host.as_str().try_into().map_err(|_| "the name cannot stand in a certificate")?,
+            ),
         }];
         let mut name = DistinguishedName::new();
         // The common name is limited to 64 characters (RFC 5280, ub-common-name).
@@ -162,9 +179,9 @@ fn serial() -> Result<SerialNumber, String> {
 fn expiry(certificate: &CertificateDer<'_>) -> Result<i64, AuthorityError> {
     use pingora::utils::tls::{WrappedX509, parse_x509};
     // Parsed by rustls before, so this cannot meet garbage.
-    rustls::RootCertStore::empty()
-        .add(certificate.clone())
-        .map_err(|e| AuthorityError::Unusable(format!("the certificate is not an authority's: {e}")))?;
+    rustls::RootCertStore::empty().add(certificate.clone()).map_err(|e| {
+        AuthorityError::Unusable(format!("the certificate is not an authority's: {e}"))
+    })?;
     let parsed = WrappedX509::new(certificate.to_vec(), parse_x509);
     Ok(parsed.borrow_cert().validity.not_after.timestamp())
 }
@@ -212,6 +229,8 @@ pub(super) fn names(sni: Option<&str>, host: &Host) -> bool {
         // An address cannot stand in SNI (RFC 6066 §3), so its absence says nothing.
         (None, _) => true,
         (Some(sni), Some(ip)) => IpAddr::from_str(sni).is_ok_and(|named| named == ip),
-        (Some(sni), None) => sallygate_compiler::canonical::host(sni.as_bytes()).is_ok_and(|named| named == *host),
+        (Some(sni), None) => {
+            sallygate_compiler::canonical::host(sni.as_bytes()).is_ok_and(|named| named == *host)
+        }
     }
 }

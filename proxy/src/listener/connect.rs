@@ -64,7 +64,12 @@ pub(super) async fn serve(
     None
 }
 
-fn admit(bytes: &[u8], head: &Head, connection: &Connection, front: &Front) -> Result<Admitted, Denial> {
+fn admit(
+    bytes: &[u8],
+    head: &Head,
+    connection: &Connection,
+    front: &Front,
+) -> Result<Admitted, Denial> {
     let shared = &front.shared;
     if *front.shutdown.borrow() {
         return Err(Denial::new(Code::Draining, "the proxy is shutting down"));
@@ -81,7 +86,10 @@ fn admit(bytes: &[u8], head: &Head, connection: &Connection, front: &Front) -> R
         return Err(Denial::new(Code::NoRoute, "no route names this host and port"));
     }
     if class != HostClass::Unknown && !front.authority.is_usable() {
-        return Err(Denial::new(Code::CredentialUnavailable, "the interception authority has expired"));
+        return Err(Denial::new(
+            Code::CredentialUnavailable,
+            "the interception authority has expired",
+        ));
     }
     Ok(Admitted { sandbox, authority: Arc::new(authority), class, count })
 }

@@ -65,15 +65,26 @@ async fn next(wire: &mut Wire, connection: &Connection, front: &Front) -> Option
 async fn refuse(wire: &mut Wire, connection: &Connection, front: &Front, denial: &Denial) {
     let id = ExchangeId::new();
     let (host, port, sandbox) = match &connection.scope {
-        Scope::Tunnel(tunnel) => (tunnel.authority.host.as_str(), tunnel.authority.port, &*tunnel.sandbox),
+        Scope::Tunnel(tunnel) => {
+            (tunnel.authority.host.as_str(), tunnel.authority.port, &*tunnel.sandbox)
+        }
         Scope::Socket(sandbox) => ("", 0, &**sandbox),
         Scope::Port => ("", 0, ""),
     };
     // Whoever sent this may not be listening; the record is what matters.
     let _ = wire.answer(&plain_answer(denial, id, "", host, b"")).await;
     let status = denial.code.status();
-    Outcome { id, sandbox, host, port, denial: Some(denial), status, mode: "refused", ..Outcome::default() }
-        .record(&front.shared);
+    Outcome {
+        id,
+        sandbox,
+        host,
+        port,
+        denial: Some(denial),
+        status,
+        mode: "refused",
+        ..Outcome::default()
+    }
+    .record(&front.shared);
 }
 
 /// One exchange through Pingora; gives the wire back if it can carry another.

@@ -58,7 +58,11 @@ pub(super) async fn serve(
     }
 }
 
-async fn handshake(socket: Replay, authority: &Authority, front: &Front) -> Result<TlsStream<Replay>, Denial> {
+async fn handshake(
+    socket: Replay,
+    authority: &Authority,
+    front: &Front,
+) -> Result<TlsStream<Replay>, Denial> {
     let hello = LazyConfigAcceptor::new(Acceptor::default(), socket)
         .await
         .map_err(|_| Denial::new(Code::BadFraming, "the TLS hello cannot be read"))?;
@@ -76,7 +80,9 @@ async fn handshake(socket: Replay, authority: &Authority, front: &Front) -> Resu
     hello.into_stream(config).await.map_err(|error| {
         // The commonest cause by far: the sandbox does not know our authority.
         let detail = match error.get_ref().and_then(|e| e.downcast_ref::<rustls::Error>()) {
-            Some(rustls::Error::AlertReceived(_)) => "the client rejected the interception certificate",
+            Some(rustls::Error::AlertReceived(_)) => {
+                "the client rejected the interception certificate"
+            }
             _ => "the TLS handshake with the client failed",
         };
         Denial::new(Code::BadFraming, detail)

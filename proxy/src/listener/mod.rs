@@ -100,11 +100,18 @@ fn spawn_unix(stream: UnixStream, sandbox: Arc<str>, place: OwnedSemaphorePermit
     spawn(Socket::Unix(stream), id, connection, place, front);
 }
 
-fn spawn(socket: Socket, id: i32, connection: Connection, place: OwnedSemaphorePermit, front: Front) {
+fn spawn(
+    socket: Socket,
+    id: i32,
+    connection: Connection,
+    place: OwnedSemaphorePermit,
+    front: Front,
+) {
     let alive = front.alive.subscribe();
     tokio::spawn(async move {
         front.shared.metrics.connections.inc();
-        let wire = Wire::plain(Replay::new(socket, BytesMut::new()), Arc::clone(&front.shared.limits), id);
+        let wire =
+            Wire::plain(Replay::new(socket, BytesMut::new()), Arc::clone(&front.shared.limits), id);
         http1::serve_port(wire, Arc::new(connection), &front).await;
         front.shared.metrics.connections.dec();
         drop((place, alive));

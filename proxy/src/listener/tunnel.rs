@@ -58,7 +58,6 @@ pub(super) async fn serve(
     .record(&front.shared);
 }
 
-#[expect(clippy::too_many_arguments, reason = "two of them are where the record collects what happened")]
 async fn run(
     socket: &mut Replay,
     route: RouteIndex,
@@ -75,7 +74,8 @@ async fn run(
         .map_err(|_| Denial::new(Code::BadFraming, "the TLS hello did not come in time"))??;
     let gone = || Denial::new(Code::NoRoute, "the route is gone");
     let destination = &sandbox.plan.route(route).ok_or_else(gone)?.destination;
-    let (mut upstream, at) = upstream::connect(authority, destination, &shared.resolver, &shared.own).await?;
+    let (mut upstream, at) =
+        upstream::connect(authority, destination, &shared.resolver, &shared.own).await?;
     *address = at.to_string();
     let idle = ms(shared.limits.tunnel_idle_ms);
     let mut shutdown = front.shutdown.clone();
@@ -98,7 +98,8 @@ async fn drained(shutdown: &mut pingora::server::ShutdownWatch, front: &Front) {
 
 /// Reads the hello and leaves it in place; its SNI must name the tunnel's host.
 async fn hello(socket: &mut Replay, authority: &Authority) -> Result<(), Denial> {
-    let unreadable = || Denial::new(Code::BadFraming, "a tunnel carries TLS, and this is not a TLS hello");
+    let unreadable =
+        || Denial::new(Code::BadFraming, "a tunnel carries TLS, and this is not a TLS hello");
     let mut acceptor = Acceptor::default();
     let mut fed = 0;
     loop {
@@ -111,7 +112,10 @@ async fn hello(socket: &mut Replay, authority: &Authority) -> Result<(), Denial>
                 if sni.is_some() && authority::names(sni.as_deref(), &authority.host) {
                     return Ok(());
                 }
-                return Err(Denial::new(Code::AuthorityMismatch, "TLS does not name the host of the tunnel"));
+                return Err(Denial::new(
+                    Code::AuthorityMismatch,
+                    "TLS does not name the host of the tunnel",
+                ));
             }
         }
         if fed > HELLO_BYTES_MAX || !matches!(socket.read_ahead().await, Ok(n) if n > 0) {
@@ -121,7 +125,12 @@ async fn hello(socket: &mut Replay, authority: &Authority) -> Result<(), Denial>
 }
 
 /// Copies both ways until one side is done with both, or nothing moves for `idle`.
-async fn copy(client: &mut Replay, upstream: &mut TcpStream, idle: Duration, bytes: &mut (u64, u64)) -> io::Result<()> {
+async fn copy(
+    client: &mut Replay,
+    upstream: &mut TcpStream,
+    idle: Duration,
+    bytes: &mut (u64, u64),
+) -> io::Result<()> {
     let (mut up, mut down) = ([0u8; COPY_BYTES], [0u8; COPY_BYTES]);
     let (mut up_open, mut down_open) = (true, true);
     let silence = tokio::time::sleep(idle);
@@ -157,7 +166,10 @@ async fn revoked(sandbox: &Sandbox, authority: &Authority, front: &Front) -> Den
         };
         let class = now.plan.table.host_class(&authority.host, authority.port);
         if !matches!(class, HostClass::Tunnel(_)) {
-            return Denial::new(Code::NoRoute, "the route was taken away while the tunnel was open");
+            return Denial::new(
+                Code::NoRoute,
+                "the route was taken away while the tunnel was open",
+            );
         }
     }
 }

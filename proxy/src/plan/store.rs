@@ -227,7 +227,9 @@ impl Store {
         let mut next = Generation { number: old.number + 1, ..Generation::default() };
         for (profile, plan) in &written.input.plans {
             let active = match old.plans.get(profile) {
-                Some(same) if *same.digest == *plan.digest && cells == written.cells => Arc::clone(same),
+                Some(same) if *same.digest == *plan.digest && cells == written.cells => {
+                    Arc::clone(same)
+                }
                 _ => Arc::new(self.activate(profile, plan, &cells)?),
             };
             next.plans.insert(profile.clone(), active);
@@ -257,7 +259,12 @@ impl Store {
             .collect()
     }
 
-    fn activate(&self, profile: &str, plan: &Plan, cells: &[Arc<Cell>]) -> Result<ActivePlan, PublishError> {
+    fn activate(
+        &self,
+        profile: &str,
+        plan: &Plan,
+        cells: &[Arc<Cell>],
+    ) -> Result<ActivePlan, PublishError> {
         let unusable = |reason| PublishError::Unusable { profile: profile.into(), reason };
         let table = RouteTable::build(Arc::new(plan.clone())).map_err(PublishError::Plan)?;
         let plan = Arc::clone(table.plan());
@@ -292,7 +299,10 @@ impl Store {
         }
         // The narrowest source wins, and the order of the file never matters.
         next.sources.sort_by_key(|s| {
-            (std::cmp::Reverse(s.sources.iter().map(ipnet::IpNet::prefix_len).max()), Arc::clone(&s.id))
+            (
+                std::cmp::Reverse(s.sources.iter().map(ipnet::IpNet::prefix_len).max()),
+                Arc::clone(&s.id),
+            )
         });
         written.counts.retain(|id, _| next.sandboxes.contains_key(id.as_str()));
     }

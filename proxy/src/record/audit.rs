@@ -46,7 +46,11 @@ impl std::fmt::Debug for Message {
 
 impl Recorder {
     /// Opens the log and starts its writer. The chain is taken up where the file ends.
-    pub(crate) fn open(path: &Path, capacity: usize, metrics: Arc<Metrics>) -> std::io::Result<Self> {
+    pub(crate) fn open(
+        path: &Path,
+        capacity: usize,
+        metrics: Arc<Metrics>,
+    ) -> std::io::Result<Self> {
         let (queue, inbox) = sync_channel(capacity);
         let (tail, _) = broadcast::channel(TAIL_EVENTS);
         let healthy = Arc::new(AtomicBool::new(true));
@@ -126,7 +130,8 @@ impl Writer {
 
     /// Flushes; a log that failed is opened again, so that it heals by itself.
     fn settle(&mut self) {
-        let flushed = if self.healthy.load(Ordering::Acquire) { self.log.flush() } else { self.log.reopen() };
+        let flushed =
+            if self.healthy.load(Ordering::Acquire) { self.log.flush() } else { self.log.reopen() };
         let healthy = flushed.is_ok();
         if self.healthy.swap(healthy, Ordering::AcqRel) != healthy {
             tracing::error!(healthy, "the audit log changed its health");
@@ -154,7 +159,8 @@ impl Log {
         let body = body.strip_prefix('{').unwrap_or(&body);
         let chained = format!("{{\"seq\":{},\"prev\":\"{}\",{body}", self.seq + 1, self.head);
         let hash = hash(chained.as_bytes());
-        let line = format!("{},\"hash\":\"{hash}\"}}", chained.strip_suffix('}').unwrap_or(&chained));
+        let line =
+            format!("{},\"hash\":\"{hash}\"}}", chained.strip_suffix('}').unwrap_or(&chained));
         self.file.write_all(line.as_bytes())?;
         self.file.write_all(b"\n")?;
         self.seq += 1;
@@ -223,8 +229,16 @@ mod tests {
         recorder.flush();
         let text = std::fs::read_to_string(&path).unwrap();
         assert_eq!(verify::verify(&path).unwrap().records, 5);
-        let without = |skip: usize| text.lines().enumerate().filter(|(i, _)| *i != skip).map(|(_, l)| format!("{l}\n")).collect::<String>();
-        for (wrong, line) in [(text.replace("\"status\":2", "\"status\":9"), 3), (without(0), 1), (without(2), 3)] {
+        let without = |skip: usize| {
+            text.lines()
+                .enumerate()
+                .filter(|(i, _)| *i != skip)
+                .map(|(_, l)| format!("{l}\n"))
+                .collect::<String>()
+        };
+        for (wrong, line) in
+            [(text.replace("\"status\":2", "\"status\":9"), 3), (without(0), 1), (without(2), 3)]
+        {
             std::fs::write(&path, wrong).unwrap();
             assert_eq!(verify::verify(&path).unwrap_err().line(), Some(line));
         }

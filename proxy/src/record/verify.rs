@@ -52,7 +52,9 @@ impl ChainError {
     pub fn line(&self) -> Option<u64> {
         match self {
             Self::Read(_) => None,
-            Self::Malformed { line } | Self::Changed { line } | Self::Broken { line } => Some(*line),
+            Self::Malformed { line } | Self::Changed { line } | Self::Broken { line } => {
+                Some(*line)
+            }
         }
     }
 }
@@ -112,8 +114,10 @@ pub(super) fn last(path: &Path) -> std::io::Result<(u64, String)> {
     let text = String::from_utf8_lossy(tail.get(..whole).unwrap_or_default());
     match text.lines().last() {
         None => Ok((0, GENESIS.into())),
-        Some(line) => Record::read(line)
-            .map(|record| (record.seq, record.hash.to_owned()))
-            .ok_or_else(|| std::io::Error::other("the audit log does not end with an audit record")),
+        Some(line) => {
+            Record::read(line).map(|record| (record.seq, record.hash.to_owned())).ok_or_else(|| {
+                std::io::Error::other("the audit log does not end with an audit record")
+            })
+        }
     }
 }

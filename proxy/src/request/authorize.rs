@@ -28,18 +28,13 @@ pub(crate) struct Permit {
 }
 
 impl Permit {
-    pub(crate) fn plan(&self) -> &Arc<ActivePlan> {
-        &self.plan
-    }
-
     pub(crate) fn route(&self) -> Option<&ActiveRoute> {
         self.route.and_then(|index| self.plan.route(index))
     }
 
     pub(crate) fn destination(&self) -> &Destination {
-        static OPEN: LazyLock<Option<Destination>> = LazyLock::new(|| {
-            Destination::new(&Upstream::default(), &Timeouts::default()).ok()
-        });
+        static OPEN: LazyLock<Option<Destination>> =
+            LazyLock::new(|| Destination::new(&Upstream::default(), &Timeouts::default()).ok());
         static CLOSED: LazyLock<Destination> = LazyLock::new(Destination::nowhere);
         match self.route() {
             Some(route) => &route.destination,
@@ -92,22 +87,31 @@ fn allowed(
         && let Err(early) = rate.limiter.check_key(&sandbox.id)
     {
         shared.metrics.rate_limited.with_label_values(&["route"]).inc();
-        let wait = early.wait_time_from(governor::clock::Clock::now(&governor::clock::DefaultClock::default()));
-        return Err(Denial::new(Code::RateLimited, format!("more than {} requests per minute", rate.per_minute))
-            .retry_after(wait.as_secs() + 1)
-            .route(&*route.id));
+        let wait = early
+            .wait_time_from(governor::clock::Clock::now(&governor::clock::DefaultClock::default()));
+        return Err(Denial::new(
+            Code::RateLimited,
+            format!("more than {} requests per minute", rate.per_minute),
+        )
+        .retry_after(wait.as_secs() + 1)
+        .route(&*route.id));
     }
     let place = match &route.concurrency {
         None => None,
         Some(limit) => Some(limit.enter().ok_or_else(|| {
             shared.metrics.rate_limited.with_label_values(&["concurrency"]).inc();
-            Denial::new(Code::RateLimited, "too many requests at one time").retry_after(1).route(&*route.id)
+            Denial::new(Code::RateLimited, "too many requests at one time")
+                .retry_after(1)
+                .route(&*route.id)
         })?),
     };
     if !route.injections.is_empty() && !shared.recorder.is_healthy() {
-        return Err(Denial::new(Code::CredentialUnavailable, "the audit log cannot be written, so no credential is used")
-            .retry_after(5)
-            .route(&*route.id));
+        return Err(Denial::new(
+            Code::CredentialUnavailable,
+            "the audit log cannot be written, so no credential is used",
+        )
+        .retry_after(5)
+        .route(&*route.id));
     }
     Ok(Permit {
         plan: Arc::clone(plan),
@@ -136,7 +140,12 @@ fn denied(plan: &ActivePlan, index: RouteIndex) -> Denial {
     }
 }
 
-fn no_route(reason: Miss, plan: &ActivePlan, head: &RequestHead, request: &RequestHeader) -> Denial {
+fn no_route(
+    reason: Miss,
+    plan: &ActivePlan,
+    head: &RequestHead,
+    request: &RequestHeader,
+) -> Denial {
     // An address in a refused range is told as such: no route could ever allow it by accident.
     if let (Miss::Host, Some(ip)) = (reason, head.authority.host.ip())
         && !upstream::allows(ip, &[])
@@ -150,8 +159,12 @@ fn no_route(reason: Miss, plan: &ActivePlan, head: &RequestHead, request: &Reque
         Miss::Path => miss("no route on this host matches the path"),
         Miss::Method => miss("the path is allowed, but not with this method"),
         Miss::Condition => miss("a route matches but for its header or query conditions"),
-        Miss::EncodedSlash => path("the path has an encoded slash, which no matching route accepts"),
-        Miss::EmptySegment => path("the path has an empty segment, which no matching route accepts"),
+        Miss::EncodedSlash => {
+            path("the path has an encoded slash, which no matching route accepts")
+        }
+        Miss::EmptySegment => {
+            path("the path has an empty segment, which no matching route accepts")
+        }
     };
     if reason == Miss::Method {
         denial.next_step = Some(NextStep::UseAllowedMethod);

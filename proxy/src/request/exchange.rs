@@ -140,13 +140,20 @@ impl InFlight {
         let Some(route) = &self.route else { return Ok(()) };
         match matching::again(&sandbox.plan.table, &self.head) {
             Some(index) if sandbox.plan.route(index).is_some_and(|now| now.id == *route) => Ok(()),
-            _ => Err(Denial::new(Code::NoRoute, "the route was taken away while the request was in flight")),
+            _ => Err(Denial::new(
+                Code::NoRoute,
+                "the route was taken away while the request was in flight",
+            )),
         }
     }
 }
 
 /// The sandbox with this id, if it is still the one that opened with `token`.
-pub(crate) fn alive(id: &str, token: Option<Token>, generation: &Generation) -> Result<Arc<Sandbox>, Denial> {
+pub(crate) fn alive(
+    id: &str,
+    token: Option<Token>,
+    generation: &Generation,
+) -> Result<Arc<Sandbox>, Denial> {
     let Some(sandbox) = generation.sandbox(id) else {
         return Err(Denial::new(Code::TokenRevoked, "the sandbox was revoked"));
     };

@@ -37,10 +37,13 @@ pub(super) async fn peer(shared: &Shared, x: &mut Exchange) -> Result<Box<HttpPe
         return Err(Error::explain(ErrorType::InternalError, "no permit"));
     };
     let destination = permit.destination();
-    let found = upstream::addresses(&head.authority, destination, &shared.resolver, &shared.own).await;
-    let credential = permit.route().and_then(|r| r.injections.first()).map(|i| i.cell.connection().to_owned());
+    let found =
+        upstream::addresses(&head.authority, destination, &shared.resolver, &shared.own).await;
+    let credential =
+        permit.route().and_then(|r| r.injections.first()).map(|i| i.cell.connection().to_owned());
     let grouping = Grouping { credential: credential.as_deref(), offer_h2: head.is_h2 };
-    let built = found.map(|found| upstream::peer(head.scheme, &head.authority, &found, destination, &grouping));
+    let built = found
+        .map(|found| upstream::peer(head.scheme, &head.authority, &found, destination, &grouping));
     match built {
         Ok(Some(peer)) => Ok(Box::new(peer)),
         Ok(None) => Err(refuse(x, Denial::new(Code::UpstreamDns, "the name has no address"))),
@@ -84,10 +87,14 @@ pub(super) fn rewrite(request: &mut RequestHeader, x: &mut Exchange) -> Result<(
     };
     x.upstream_h2 = request.version == http::Version::HTTP_2;
     request.set_raw_path(head.target.to_path_and_query().as_bytes())?;
-    let host = HeaderValue::try_from(head.authority.wire(head.scheme))
-        .map_err(|e| Error::because(ErrorType::InternalError, "host", e))?;
-    request.remove_header(&HOST);
-    request.insert_header(HOST, host)?;
+    let host = head.authority.wire(head.scheme);
+    // A Host that is right already stays where the client put it: order is preserved.
+    if request.headers.get(HOST).is_none_or(|now| now.as_bytes() != host.as_bytes()) {
+        let host = HeaderValue::try_from(host)
+            .map_err(|e| Error::because(ErrorType::InternalError, "host", e))?;
+        request.remove_header(&HOST);
+        request.insert_header(HOST, host)?;
+    }
     if head.is_h2 && !x.upstream_h2 {
         join_cookies(request)?;
     }
@@ -96,7 +103,8 @@ pub(super) fn rewrite(request: &mut RequestHeader, x: &mut Exchange) -> Result<(
 
 /// HTTP/2 may split a cookie over several fields; HTTP/1 has one (RFC 9113 §8.2.3).
 fn join_cookies(request: &mut RequestHeader) -> Result<()> {
-    let crumbs: Vec<&[u8]> = request.headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    let crumbs: Vec<&[u8]> =
+        request.headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
     if crumbs.len() < 2 {
         return Ok(());
     }
@@ -126,7 +134,8 @@ pub(super) fn decide_retry(
     client_reused: bool,
 ) -> Box<Error> {
     let downstream = session.as_downstream();
-    let replayable = !downstream.retry_buffer_truncated() && downstream.response_written().is_none();
+    let replayable =
+        !downstream.retry_buffer_truncated() && downstream.response_written().is_none();
     let again = x.attempts <= RETRIES_MAX && replayable && x.denial.is_none();
     if !again {
         error.set_retry(false);
@@ -141,6 +150,7 @@ pub(super) fn decide_retry(
 }
 
 /// What the sandbox is told of a failure.
+#[expect(clippy::wildcard_enum_match_arm, reason = "the enum is Pingora's and grows without us")]
 pub(super) fn denial(error: &Error, x: &Exchange) -> Option<Denial> {
     if let Some(denial) = x.denial.clone().or_else(|| x.slot.refusal()) {
         return Some(denial);
@@ -153,9 +163,10 @@ pub(super) fn denial(error: &Error, x: &Exchange) -> Option<Denial> {
         ErrorType::ConnectTimedout | ErrorType::TLSHandshakeTimedout => {
             Denial::new(Code::UpstreamTimeout, "connect: the upstream did not answer in time")
         }
-        ErrorType::ReadTimedout | ErrorType::WriteTimedout => {
-            Denial::new(Code::UpstreamTimeout, format!("{waiting_for}: the upstream did not answer in time"))
-        }
+        ErrorType::ReadTimedout | ErrorType::WriteTimedout => Denial::new(
+            Code::UpstreamTimeout,
+            format!("{waiting_for}: the upstream did not answer in time"),
+        ),
         ErrorType::ConnectRefused
         | ErrorType::ConnectNoRoute
         | ErrorType::ConnectError
@@ -171,10 +182,16 @@ pub(super) fn denial(error: &Error, x: &Exchange) -> Option<Denial> {
 }
 
 /// `None`: the sandbox is gone, nobody is there to be answered.
+#[expect(clippy::wildcard_enum_match_arm, reason = "the enum is Pingora's and grows without us")]
 fn downstream_denial(error: &Error) -> Option<Denial> {
     match error.etype() {
-        ErrorType::ReadError | ErrorType::WriteError | ErrorType::ConnectionClosed | ErrorType::WriteTimedout => None,
-        ErrorType::ReadTimedout => Some(Denial::new(Code::BadFraming, "the request body did not come in time")),
+        ErrorType::ReadError
+        | ErrorType::WriteError
+        | ErrorType::ConnectionClosed
+        | ErrorType::WriteTimedout => None,
+        ErrorType::ReadTimedout => {
+            Some(Denial::new(Code::BadFraming, "the request body did not come in time"))
+        }
         _ => Some(Denial::new(Code::BadFraming, "the request cannot be read")),
     }
 }

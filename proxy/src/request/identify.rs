@@ -59,10 +59,15 @@ pub(crate) fn caller(
             .and_then(|ip| generation.by_source(ip))
             // Bound to an address *and* to a token: the address alone proves nothing.
             .filter(|sandbox| sandbox.token.is_none())
-            .ok_or_else(|| Denial::new(Code::ProxyAuthRequired, "the proxy needs to know which sandbox is asking"))?,
+            .ok_or_else(|| {
+                Denial::new(
+                    Code::ProxyAuthRequired,
+                    "the proxy needs to know which sandbox is asking",
+                )
+            })?,
     };
-    let bound_elsewhere = !sandbox.sources.is_empty()
-        && !connection.peer.is_some_and(|ip| sandbox.owns_source(ip));
+    let bound_elsewhere =
+        !sandbox.sources.is_empty() && !connection.peer.is_some_and(|ip| sandbox.owns_source(ip));
     if bound_elsewhere {
         return Err(unknown());
     }
@@ -72,7 +77,11 @@ pub(crate) fn caller(
     Ok(Arc::clone(sandbox))
 }
 
-fn basic<'a>(id: &str, token: &Token, generation: &'a Generation) -> Result<&'a Arc<Sandbox>, Denial> {
+fn basic<'a>(
+    id: &str,
+    token: &Token,
+    generation: &'a Generation,
+) -> Result<&'a Arc<Sandbox>, Denial> {
     let known = generation.sandbox(id);
     let expected = known.and_then(|s| s.token);
     // An unknown id takes the same comparison as a known one: the answer's time tells nothing.
@@ -90,7 +99,10 @@ fn basic<'a>(id: &str, token: &Token, generation: &'a Generation) -> Result<&'a 
 pub(crate) fn presented(value: Option<&[u8]>) -> Result<Presented, Denial> {
     let Some(value) = value else { return Ok(Presented::Nothing) };
     let unreadable = || {
-        Denial::new(Code::ProxyAuthRequired, "Proxy-Authorization is neither `Basic id:token` nor `Bearer token`")
+        Denial::new(
+            Code::ProxyAuthRequired,
+            "Proxy-Authorization is neither `Basic id:token` nor `Bearer token`",
+        )
     };
     let space = value.iter().position(|b| *b == b' ').ok_or_else(unreadable)?;
     let (scheme, rest) = value.split_at_checked(space).ok_or_else(unreadable)?;

@@ -16,15 +16,36 @@ use crate::denial::{Code, Denial};
 
 /// What a client must not say about where its request comes from or goes to.
 const FORGED: &[&str] = &[
-    "forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-port", "x-forwarded-prefix",
-    "x-forwarded-proto", "x-forwarded-server", "x-real-ip", "x-host", "x-original-url",
-    "x-original-host", "x-rewrite-url", "x-http-host-override", "x-sandbox-id", "via",
-    "proxy-authorization", "proxy-authenticate", "proxy-authentication-info", "proxy-connection",
-    "proxy-status", "proxy-features", "proxy-instruction", "proxy",
+    "forwarded",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "x-forwarded-prefix",
+    "x-forwarded-proto",
+    "x-forwarded-server",
+    "x-real-ip",
+    "x-host",
+    "x-original-url",
+    "x-original-host",
+    "x-rewrite-url",
+    "x-http-host-override",
+    "x-sandbox-id",
+    "via",
+    "proxy-authorization",
+    "proxy-authenticate",
+    "proxy-authentication-info",
+    "proxy-connection",
+    "proxy-status",
+    "proxy-features",
+    "proxy-instruction",
+    "proxy",
 ];
 
 /// The credentials of a route, one for each injection. Waits only when a cell is cold.
-pub(super) async fn resolve(permit: &Permit, cache: &mut &'static str) -> Result<Vec<Arc<Ready>>, Denial> {
+pub(super) async fn resolve(
+    permit: &Permit,
+    cache: &mut &'static str,
+) -> Result<Vec<Arc<Ready>>, Denial> {
     let Some(route) = permit.route().filter(|route| !route.injections.is_empty()) else {
         return Ok(Vec::new());
     };
@@ -39,7 +60,10 @@ pub(super) async fn resolve(permit: &Permit, cache: &mut &'static str) -> Result
         let resolved = injection.cell.resolve().await.map_err(|_| {
             Denial::new(
                 Code::CredentialUnavailable,
-                format!("the credential of connection `{}` cannot be had", injection.cell.connection()),
+                format!(
+                    "the credential of connection `{}` cannot be had",
+                    injection.cell.connection()
+                ),
             )
             .retry_after(1)
             .route(&*route.id)

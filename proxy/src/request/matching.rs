@@ -15,19 +15,26 @@ pub(super) fn find(table: &RouteTable, head: &RequestHead, request: &RequestHead
 pub(super) fn again(table: &RouteTable, head: &RequestHead) -> Option<RouteIndex> {
     match table.find(&key(head, &head.headers)) {
         Verdict::Allow(index) => Some(index),
-        Verdict::Hold(_) | Verdict::Deny(_) | Verdict::NoRoute { .. } | Verdict::Passthrough => None,
+        Verdict::Hold(_) | Verdict::Deny(_) | Verdict::NoRoute { .. } | Verdict::Passthrough => {
+            None
+        }
     }
 }
 
 /// Up to three routes that would have been allowed nearby, as a hint.
-pub(super) fn nearby(table: &RouteTable, head: &RequestHead, request: &RequestHeader) -> Option<String> {
+pub(super) fn nearby(
+    table: &RouteTable,
+    head: &RequestHead,
+    request: &RequestHeader,
+) -> Option<String> {
     let routes = table.nearby(&key(head, &request.headers), 3);
     let plan = table.plan();
     let lines: Vec<_> = routes
         .iter()
         .filter_map(|index| plan.egress_routes.get(index.0 as usize))
         .map(|route| {
-            let methods = route.r#match.methods.as_ref().map_or("any method".into(), |m| m.join("|"));
+            let methods =
+                route.r#match.methods.as_ref().map_or("any method".into(), |m| m.join("|"));
             format!("{methods} {}", route.r#match.paths.join(" or "))
         })
         .collect();

@@ -125,7 +125,11 @@ impl ProxyHttp for Gateway {
         forward::count_request_body(body.as_ref(), end, x)
     }
 
-    async fn upstream_peer(&self, _session: &mut Session, x: &mut Exchange) -> Result<Box<HttpPeer>> {
+    async fn upstream_peer(
+        &self,
+        _session: &mut Session,
+        x: &mut Exchange,
+    ) -> Result<Box<HttpPeer>> {
         forward::peer(&self.shared, x).await
     }
 
@@ -193,7 +197,12 @@ impl ProxyHttp for Gateway {
         forward::decide_retry(session, error, x, client_reused)
     }
 
-    async fn fail_to_proxy(&self, session: &mut Session, error: &Error, x: &mut Exchange) -> FailToProxy {
+    async fn fail_to_proxy(
+        &self,
+        session: &mut Session,
+        error: &Error,
+        x: &mut Exchange,
+    ) -> FailToProxy {
         let denial = forward::denial(error, x);
         respond::failure(session, x, denial, error).await;
         FailToProxy { error_code: 0, can_reuse_downstream: false }

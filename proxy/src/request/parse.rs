@@ -66,7 +66,12 @@ pub(super) fn request(
         Scope::Tunnel(tunnel) => {
             agree(request, &tunnel.authority, tunnel.scheme)?;
             let target = origin_form(request.raw_path())?.into_owned();
-            Place { mode: Mode::Intercept, scheme: tunnel.scheme, authority: Arc::clone(&tunnel.authority), target }
+            Place {
+                mode: Mode::Intercept,
+                scheme: tunnel.scheme,
+                authority: Arc::clone(&tunnel.authority),
+                target,
+            }
         }
         Scope::Port | Scope::Socket(_) => entrance(request, connection, generation, shared)?,
     };
@@ -133,7 +138,8 @@ fn base_url(rest: &[u8], plan: &ActivePlan) -> Result<Place, Denial> {
     let end = rest.find(['/', '?']).unwrap_or(rest.len());
     let (name, tail) = rest.split_at_checked(end).ok_or_else(unknown)?;
     let mut routes = plan.table.plan().egress_routes.iter();
-    let is_meant = |id: &str| id.strip_prefix(binding).and_then(|r| r.strip_prefix('/')) == Some(name);
+    let is_meant =
+        |id: &str| id.strip_prefix(binding).and_then(|r| r.strip_prefix('/')) == Some(name);
     let base = routes
         .find(|route| is_meant(&route.route_id))
         .and_then(|route| route.upstream.base_url.as_deref())
@@ -143,7 +149,8 @@ fn base_url(rest: &[u8], plan: &ActivePlan) -> Result<Place, Denial> {
         Some(("http", rest)) => (Scheme::Http, rest),
         _ => return Err(unknown()),
     };
-    let (host, path) = rest.split_at_checked(rest.find('/').unwrap_or(rest.len())).ok_or_else(unknown)?;
+    let (host, path) =
+        rest.split_at_checked(rest.find('/').unwrap_or(rest.len())).ok_or_else(unknown)?;
     let authority = canonical_authority(host.as_bytes(), scheme)?;
     let slash = if tail.starts_with('/') || (!path.is_empty() && path != "/") { "" } else { "/" };
     let full = format!("{}{slash}{tail}", path.trim_end_matches('/'));

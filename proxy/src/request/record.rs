@@ -41,7 +41,8 @@ fn event(x: &Exchange, durations: Durations, raw_path: bool) -> Event {
     let head = x.head.as_deref();
     let denial = x.denial.as_ref();
     let denied_by = denial.and_then(|d| d.route.clone());
-    let credential = route.and_then(|r| r.injections.first()).map(|i| i.cell.connection().to_owned());
+    let credential =
+        route.and_then(|r| r.injections.first()).map(|i| i.cell.connection().to_owned());
     Event {
         time: rfc3339(x.began_wall),
         request_id: x.id.to_string(),
@@ -167,7 +168,11 @@ impl Outcome<'_> {
         let code = self.denial.map_or("ok", |d| d.code.as_str());
         let verdict = verdict(self.denial, 200);
         let route = self.denial.and_then(|d| d.route.as_deref()).unwrap_or(self.route);
-        shared.metrics.requests.with_label_values(&[verdict, code, self.route, self.profile, "tcp"]).inc();
+        shared
+            .metrics
+            .requests
+            .with_label_values(&[verdict, code, self.route, self.profile, "tcp"])
+            .inc();
         if self.denial.is_some_and(|d| d.code == Code::Draining) {
             tracing::debug!("refused while draining");
         }
@@ -199,6 +204,7 @@ impl Outcome<'_> {
 
 fn rfc3339(since_epoch: Duration) -> String {
     let nanos = i128::try_from(since_epoch.as_millis()).unwrap_or(0) * 1_000_000;
-    let time = OffsetDateTime::from_unix_timestamp_nanos(nanos).unwrap_or(OffsetDateTime::UNIX_EPOCH);
+    let time =
+        OffsetDateTime::from_unix_timestamp_nanos(nanos).unwrap_or(OffsetDateTime::UNIX_EPOCH);
     time.format(&Rfc3339).unwrap_or_default()
 }

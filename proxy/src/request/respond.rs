@@ -4,7 +4,9 @@ use std::fmt::Write;
 
 use bytes::Bytes;
 use http::HeaderValue;
-use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, PROXY_AUTHENTICATE, RETRY_AFTER, USER_AGENT};
+use http::header::{
+    CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, PROXY_AUTHENTICATE, RETRY_AFTER, USER_AGENT,
+};
 use pingora::Error;
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
@@ -28,7 +30,12 @@ pub(super) async fn denial(session: &mut Session, x: &mut Exchange, denial: Deni
 }
 
 /// Answers a request that could not be carried out, if anybody is still there to be answered.
-pub(super) async fn failure(session: &mut Session, x: &mut Exchange, denial: Option<Denial>, _error: &Error) {
+pub(super) async fn failure(
+    session: &mut Session,
+    x: &mut Exchange,
+    denial: Option<Denial>,
+    _error: &Error,
+) {
     let Some(denial) = denial else { return };
     session.as_downstream_mut().set_keepalive(None);
     let begun = session.response_written().is_some_and(|r| !r.status.is_informational());
@@ -38,6 +45,10 @@ pub(super) async fn failure(session: &mut Session, x: &mut Exchange, denial: Opt
         return;
     }
     answer(session, x, denial).await;
+    if !session.as_downstream().is_http2() {
+        // The client may still be sending: let it read the answer before the socket closes.
+        session.as_downstream_mut().shutdown().await;
+    }
 }
 
 async fn answer(session: &mut Session, x: &mut Exchange, denial: Denial) {
@@ -50,7 +61,8 @@ async fn answer(session: &mut Session, x: &mut Exchange, denial: Denial) {
     if !denial.keeps_connection() {
         session.as_downstream_mut().set_keepalive(None);
     }
-    let (response, body) = if is_grpc { (grpc(&denial, x.id), Bytes::new()) } else { problem(&denial, x.id, &about) };
+    let (response, body) =
+        if is_grpc { (grpc(&denial, x.id), Bytes::new()) } else { problem(&denial, x.id, &about) };
     x.status = response.as_ref().map_or(0, |r| r.status.as_u16());
     x.denial = Some(denial);
     let Some(response) = response else { return };
@@ -88,7 +100,10 @@ fn fields(denial: &Denial, id: ExchangeId) -> Vec<(&'static str, String)> {
     let mut fields = vec![
         ("x-sallygate-code", code.to_owned()),
         ("x-sallygate-decision", format!("dec_{id}")),
-        ("proxy-status", format!("sallygate; error={}; details=\"{code}\"", proxy_error(denial.code))),
+        (
+            "proxy-status",
+            format!("sallygate; error={}; details=\"{code}\"", proxy_error(denial.code)),
+        ),
         (CACHE_CONTROL.as_str(), "no-store".to_owned()),
     ];
     if denial.code.status() == 407 {
@@ -109,9 +124,10 @@ fn proxy_error(code: Code) -> &'static str {
         Code::UpstreamProtocol => "http_protocol_error",
         Code::UpstreamTimeout => "connection_timeout",
         Code::AddressRefused => "destination_ip_prohibited",
-        Code::BadFraming | Code::HostNotCanonical | Code::PathNotCanonical | Code::AuthorityMismatch => {
-            "http_request_error"
-        }
+        Code::BadFraming
+        | Code::HostNotCanonical
+        | Code::PathNotCanonical
+        | Code::AuthorityMismatch => "http_request_error",
         Code::CredentialUnavailable | Code::Draining => "proxy_internal_error",
         Code::ProxyAuthRequired
         | Code::TokenExpired
@@ -196,7 +212,13 @@ fn percent_encoded(text: &str) -> String {
 }
 
 /// A whole HTTP/1.1 answer, for requests that never became an exchange of Pingora's.
-pub(crate) fn plain_answer(denial: &Denial, id: ExchangeId, method: &str, host: &str, agent: &[u8]) -> Vec<u8> {
+pub(crate) fn plain_answer(
+    denial: &Denial,
+    id: ExchangeId,
+    method: &str,
+    host: &str,
+    agent: &[u8],
+) -> Vec<u8> {
     let about = About { method, host, for_git: is_git(agent) };
     let (kind, body) = body(denial, id, &about);
     let mut head = format!("HTTP/1.1 {} {}\r\n", denial.code.status(), reason_phrase(denial, id));

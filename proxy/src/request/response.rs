@@ -15,7 +15,8 @@ use crate::denial::{Code, Denial};
 use crate::limits::Limits;
 
 /// Invites clients to a way past the proxy, or speaks for a proxy that is not ours.
-const REMOVED: &[&str] = &["alt-svc", "proxy-authenticate", "proxy-authorization", "proxy-connection", "proxy-status"];
+const REMOVED: &[&str] =
+    &["alt-svc", "proxy-authenticate", "proxy-authorization", "proxy-connection", "proxy-status"];
 
 /// Checks the head of an upstream's answer. Runs for informational ones too.
 pub(super) fn accept(
@@ -51,7 +52,8 @@ fn check_framing(response: &ResponseHeader) -> Result<(), &'static str> {
     let headers = &response.headers;
     let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
     let (first, second) = (lengths.next(), lengths.next());
-    let is_number = |v: &http::HeaderValue| !v.is_empty() && v.as_bytes().iter().all(u8::is_ascii_digit);
+    let is_number =
+        |v: &http::HeaderValue| !v.is_empty() && v.as_bytes().iter().all(u8::is_ascii_digit);
     if second.is_some() || first.is_some_and(|v| !is_number(v)) {
         return Err("the upstream's Content-Length is ambiguous");
     }
@@ -92,7 +94,9 @@ fn renew(session: &Session, x: &mut Exchange) -> Result<()> {
         injection.cell.invalidate(ready.version);
     }
     let downstream = session.as_downstream();
-    if downstream.retry_buffer_truncated() || x.bytes_in > 0 && downstream.get_retry_buffer().is_none() {
+    if downstream.retry_buffer_truncated()
+        || x.bytes_in > 0 && downstream.get_retry_buffer().is_none()
+    {
         return Ok(());
     }
     x.replayed = true;

@@ -90,7 +90,9 @@ impl Chunked {
     /// The state behind one more byte; `None` behind the last byte of the message.
     fn next(self, byte: u8) -> Result<Option<Self>, Denial> {
         Ok(Some(match (self, byte) {
-            (Self::Size { value, digits }, b) if b.is_ascii_hexdigit() => size_digit(value, digits, b)?,
+            (Self::Size { value, digits }, b) if b.is_ascii_hexdigit() => {
+                size_digit(value, digits, b)?
+            }
             (Self::Size { digits: 0, .. }, _) => return Err(bad("a chunk has no size")),
             (Self::Size { value, .. }, b'\r') => Self::SizeLf { value },
             (Self::Size { value, .. }, b';') => Self::Extension { value, bytes: 0 },
@@ -110,7 +112,9 @@ impl Chunked {
             | (Self::Trailer { bytes: TRAILER_BYTES_MAX }, _) => {
                 return Err(bad("the trailer fields are too long"));
             }
-            (Self::TrailerStart { .. }, b' ' | b'\t') => return Err(bad("a trailer field is folded")),
+            (Self::TrailerStart { .. }, b' ' | b'\t') => {
+                return Err(bad("a trailer field is folded"));
+            }
             (Self::TrailerStart { bytes }, b) if is_text(b) => Self::Trailer { bytes: bytes + 1 },
             (Self::Trailer { bytes }, b'\r') => Self::TrailerLf { bytes },
             (Self::Trailer { bytes }, b) if is_text(b) => Self::Trailer { bytes: bytes + 1 },
@@ -162,7 +166,8 @@ mod tests {
 
     #[test]
     fn a_chunked_body_ends_where_it_ends_in_pieces_of_any_size() {
-        let text = b"5\r\nhello\r\n1a;name=value\r\nabcdefghijklmnopqrstuvwxyz\r\n0\r\nX: y\r\n\r\nGET /";
+        let text =
+            b"5\r\nhello\r\n1a;name=value\r\nabcdefghijklmnopqrstuvwxyz\r\n0\r\nX: y\r\n\r\nGET /";
         for step in 1..text.len() {
             assert_eq!(run(text, step).unwrap(), (text.len() - 5, true), "step {step}");
         }
@@ -171,9 +176,23 @@ mod tests {
     #[test]
     fn chunks_that_could_be_read_differently_are_refused() {
         for text in [
-            "0x5\r\nhello\r\n", "+5\r\n", " 5\r\n", "5 \r\n", "5_\r\n", "00005\r\nhello\r\n", "\r\n",
-            "5\nhello\r\n", "5;a\nhello\r\n", "5\r\nhello\n", "5\r\nhello\r\r", "5\r\nhelloX\r\n",
-            "1234567890abcdef1\r\n", "0\r\n X: y\r\n\r\n", "0\r\nX: y\n\r\n", "0\r\n\n", "g\r\n",
+            "0x5\r\nhello\r\n",
+            "+5\r\n",
+            " 5\r\n",
+            "5 \r\n",
+            "5_\r\n",
+            "00005\r\nhello\r\n",
+            "\r\n",
+            "5\nhello\r\n",
+            "5;a\nhello\r\n",
+            "5\r\nhello\n",
+            "5\r\nhello\r\r",
+            "5\r\nhelloX\r\n",
+            "1234567890abcdef1\r\n",
+            "0\r\n X: y\r\n\r\n",
+            "0\r\nX: y\n\r\n",
+            "0\r\n\n",
+            "g\r\n",
         ] {
             assert!(run(text.as_bytes(), 1).is_err(), "accepted {text:?}");
         }

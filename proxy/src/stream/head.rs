@@ -45,7 +45,8 @@ pub(crate) enum Version {
 /// instead of waited for until the deadline.
 pub(crate) fn end(bytes: &[u8], from: usize) -> Option<usize> {
     let mut at = from.saturating_sub(3);
-    while let Some(offset) = bytes.get(at..).and_then(|rest| rest.iter().position(|b| *b == b'\n')) {
+    while let Some(offset) = bytes.get(at..).and_then(|rest| rest.iter().position(|b| *b == b'\n'))
+    {
         let next = at + offset + 1;
         match (bytes.get(next), bytes.get(next + 1)) {
             (Some(b'\n'), _) => return Some(next + 1),
@@ -170,7 +171,8 @@ fn field(bytes: &[u8], line: Range<usize>) -> Result<(Range<usize>, Range<usize>
     if matches!(text.first(), Some(b' ' | b'\t')) {
         return Err(bad("a header field is folded over two lines"));
     }
-    let colon = text.iter().position(|b| *b == b':').ok_or_else(|| bad("a header field has no colon"))?;
+    let colon =
+        text.iter().position(|b| *b == b':').ok_or_else(|| bad("a header field has no colon"))?;
     let name = slice(text, &(0..colon));
     if name.is_empty() || !name.iter().all(|b| is_token(*b)) {
         return Err(bad("a header field name is not a token"));
@@ -197,9 +199,16 @@ struct Fields {
 }
 
 impl Fields {
-    fn note(&mut self, bytes: &[u8], name: Range<usize>, value: Range<usize>) -> Result<(), Denial> {
+    fn note(
+        &mut self,
+        bytes: &[u8],
+        name: Range<usize>,
+        value: Range<usize>,
+    ) -> Result<(), Denial> {
         let text = slice(bytes, &name);
-        let once = |slot: &mut Option<Range<usize>>, detail: &'static str| match slot.replace(value.clone()) {
+        let once = |slot: &mut Option<Range<usize>>, detail: &'static str| match slot
+            .replace(value.clone())
+        {
             None => Ok(()),
             Some(_) => Err(bad(detail)),
         };
@@ -214,12 +223,16 @@ impl Fields {
             19 if text.eq_ignore_ascii_case(b"proxy-authorization") => {
                 once(&mut self.proxy_authorization, "two Proxy-Authorization fields")
             }
-            7 if text.eq_ignore_ascii_case(b"upgrade") => once(&mut self.upgrade, "two Upgrade fields"),
+            7 if text.eq_ignore_ascii_case(b"upgrade") => {
+                once(&mut self.upgrade, "two Upgrade fields")
+            }
             10 if text.eq_ignore_ascii_case(b"user-agent") => {
                 self.user_agent = Some(value);
                 Ok(())
             }
-            10 if text.eq_ignore_ascii_case(b"connection") => check_connection(slice(bytes, &value)),
+            10 if text.eq_ignore_ascii_case(b"connection") => {
+                check_connection(slice(bytes, &value))
+            }
             6 if text.eq_ignore_ascii_case(b"expect") => check_expect(slice(bytes, &value)),
             _ => Ok(()),
         }
@@ -243,7 +256,13 @@ impl Fields {
         }
     }
 
-    fn check(&self, bytes: &[u8], method: &[u8], version: Version, framing: Framing) -> Result<(), Denial> {
+    fn check(
+        &self,
+        bytes: &[u8],
+        method: &[u8],
+        version: Version,
+        framing: Framing,
+    ) -> Result<(), Denial> {
         if matches!(method, b"TRACE" | b"TRACK") {
             return Err(bad("TRACE would send the injected credential back"));
         }
@@ -347,7 +366,10 @@ mod tests {
             ("POST / HTTP/1.1", "Host: h\r\nTransfer-Encoding: chunked;q=1\r\n"),
             ("POST / HTTP/1.1", "Host: h\r\nTransfer-Encoding:\x0bchunked\r\n"),
             ("POST / HTTP/1.1", "Host: h\r\nTransfer-Encoding : chunked\r\n"),
-            ("POST / HTTP/1.1", "Host: h\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n"),
+            (
+                "POST / HTTP/1.1",
+                "Host: h\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
+            ),
             ("POST / HTTP/1.0", "Host: h\r\nTransfer-Encoding: chunked\r\n"),
             ("GET / HTTP/1.1", "Host: h\r\nA: b\r\n c\r\n"),
             ("GET / HTTP/1.1", " Host: h\r\n"),

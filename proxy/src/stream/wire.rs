@@ -142,7 +142,10 @@ impl Wire {
         match tokio::time::timeout(ms(self.limits.head_ms), self.whole_head()).await {
             Ok(Ok(head)) => self.accept(head),
             Ok(Err(refused)) => refused,
-            Err(_) => NextHead::Refused(Denial::new(Code::BadFraming, "the request head did not come in time")),
+            Err(_) => NextHead::Refused(Denial::new(
+                Code::BadFraming,
+                "the request head did not come in time",
+            )),
         }
     }
 
@@ -238,11 +241,15 @@ impl Wire {
             match &mut self.transport {
                 Transport::Plain(s) => {
                     let _ = s.shutdown().await;
-                    if unread { discard(s, size(limits.linger_bytes)).await }
+                    if unread {
+                        discard(s, size(limits.linger_bytes)).await
+                    }
                 }
                 Transport::Tls(s) => {
                     let _ = s.shutdown().await;
-                    if unread { discard(s.get_mut().0, size(limits.linger_bytes)).await }
+                    if unread {
+                        discard(s.get_mut().0, size(limits.linger_bytes)).await
+                    }
                 }
             }
         };
@@ -302,7 +309,8 @@ impl Wire {
     fn poll_body_stall(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let now = clock::now();
         let began = *self.body_began.get_or_insert(now);
-        let earned = Duration::from_secs(self.body_bytes / self.limits.body_bytes_per_second.max(1));
+        let earned =
+            Duration::from_secs(self.body_bytes / self.limits.body_bytes_per_second.max(1));
         let deadline = began + ms(self.limits.body_grace_ms) + earned;
         let timer = self
             .body_timer
@@ -316,7 +324,11 @@ impl Wire {
         Poll::Pending
     }
 
-    fn poll_read_h1(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read_h1(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let Protocol::H1 { body, head_left } = &mut self.protocol else { return Poll::Pending };
         if *head_left > 0 {
             let n = (*head_left).min(buf.remaining());
@@ -334,7 +346,11 @@ impl Wire {
         }
     }
 
-    fn poll_read_upgraded(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read_upgraded(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         if self.inbuf.is_empty() {
             return self.poll_fill(cx, buf);
         }
@@ -359,7 +375,11 @@ impl Wire {
         Poll::Pending
     }
 
-    fn poll_read_body(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read_body(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         if self.inbuf.is_empty() {
             match self.poll_fill(cx, buf) {

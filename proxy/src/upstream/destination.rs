@@ -72,9 +72,9 @@ fn authorities(pem: &str) -> Result<Arc<CaType>, String> {
     for der in CertificateDer::pem_slice_iter(pem.as_bytes()) {
         let der = der.map_err(|e| format!("the target's CA file is not PEM: {e}"))?;
         // The list is handed to Pingora, which parses eagerly and panics on garbage: look first.
-        rustls::RootCertStore::empty()
-            .add(der.clone())
-            .map_err(|e| format!("the target's CA file has a certificate that cannot be used: {e}"))?;
+        rustls::RootCertStore::empty().add(der.clone()).map_err(|e| {
+            format!("the target's CA file has a certificate that cannot be used: {e}")
+        })?;
         list.push(WrappedX509::new(der.to_vec(), parse_x509));
     }
     if list.is_empty() {

@@ -62,8 +62,12 @@ async fn look_up(authority: &Authority, resolver: &Resolver) -> Result<Vec<Socke
         return Err(refused(authority));
     }
     let found = resolver.addresses(authority.host.as_str()).await.map_err(|e| match e {
-        ResolveError::Timeout => Denial::new(Code::UpstreamTimeout, "dns: the resolver did not answer in time"),
-        ResolveError::NoAddress | ResolveError::Failed => Denial::new(Code::UpstreamDns, e.to_string()),
+        ResolveError::Timeout => {
+            Denial::new(Code::UpstreamTimeout, "dns: the resolver did not answer in time")
+        }
+        ResolveError::NoAddress | ResolveError::Failed => {
+            Denial::new(Code::UpstreamDns, e.to_string())
+        }
     })?;
     Ok(found.into_iter().map(|ip| SocketAddr::new(ip, authority.port)).collect())
 }
@@ -92,7 +96,8 @@ pub(crate) fn peer(
     options.max_h2_streams = 100;
     options.connection_timeout = Some(destination.connect);
     options.total_connection_timeout = Some(destination.connect);
-    options.read_timeout = Some(destination.first_byte.unwrap_or(destination.idle).min(destination.idle));
+    options.read_timeout =
+        Some(destination.first_byte.unwrap_or(destination.idle).min(destination.idle));
     options.write_timeout = Some(destination.idle);
     options.idle_timeout = Some(Duration::from_secs(60));
     options.ca.clone_from(&destination.ca);
@@ -132,18 +137,25 @@ struct Racing {
 #[async_trait]
 impl L4Connect for Racing {
     async fn connect(&self, _address: &PingoraAddr) -> pingora::Result<L4Stream> {
-        let stream = race(&self.addresses).await.map_err(|e| {
-            let kind = match e.kind() {
-                std::io::ErrorKind::ConnectionRefused => ErrorType::ConnectRefused,
-                std::io::ErrorKind::TimedOut => ErrorType::ConnectTimedout,
-                std::io::ErrorKind::HostUnreachable | std::io::ErrorKind::NetworkUnreachable => {
-                    ErrorType::ConnectNoRoute
-                }
-                _ => ErrorType::ConnectError,
-            };
-            Error::because(kind, "connecting to the upstream", e)
-        })?;
+        let stream = race(&self.addresses)
+            .await
+            .map_err(|e| Error::because(error_type(&e), "connecting to the upstream", e))?;
         Ok(stream.into())
+    }
+}
+
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the enum is the library's and grows without us"
+)]
+fn error_type(error: &std::io::Error) -> ErrorType {
+    match error.kind() {
+        std::io::ErrorKind::ConnectionRefused => ErrorType::ConnectRefused,
+        std::io::ErrorKind::TimedOut => ErrorType::ConnectTimedout,
+        std::io::ErrorKind::HostUnreachable | std::io::ErrorKind::NetworkUnreachable => {
+            ErrorType::ConnectNoRoute
+        }
+        _ => ErrorType::ConnectError,
     }
 }
 
@@ -183,8 +195,12 @@ pub(crate) async fn connect(
     let found = addresses(authority, destination, resolver, own).await?;
     let stream = tokio::time::timeout(destination.connect, race(&found))
         .await
-        .map_err(|_| Denial::new(Code::UpstreamTimeout, "connect: the upstream did not answer in time"))?
-        .map_err(|_| Denial::new(Code::UpstreamConnect, "the upstream does not accept the connection"))?;
+        .map_err(|_| {
+            Denial::new(Code::UpstreamTimeout, "connect: the upstream did not answer in time")
+        })?
+        .map_err(|_| {
+            Denial::new(Code::UpstreamConnect, "the upstream does not accept the connection")
+        })?;
     let address = stream
         .peer_addr()
         .map_err(|_| Denial::new(Code::UpstreamConnect, "the upstream closed the connection"))?;
