@@ -37,9 +37,10 @@ pub fn compile(targets: &Targets, policy: &Policy) -> Compilation {
         ..Compilation::default()
     };
     for (id, profile) in &policy.profiles {
-        let mut compiler = ProfileCompiler { targets, routes: Vec::new(), found: Diagnostics::new() };
+        let (routes, found, sound) = (Vec::new(), Diagnostics::new(), profile.sound);
+        let mut compiler = ProfileCompiler { targets, routes, found, sound };
         let plan = compiler.compile(id, profile);
-        if !compiler.found.has_errors() {
+        if compiler.sound && !compiler.found.has_errors() {
             compiled.plans.insert(id.clone(), plan);
         }
         compiled.diagnostics.append(compiler.found);
@@ -63,7 +64,8 @@ fn sandboxes(policy: &Policy, compiled: &mut Compilation) {
         }
         known.insert(&spec.id, &sandbox.place);
         if !policy.profiles.contains_key(&spec.profile) {
-            let message = format!("sandbox `{}` has an unknown profile `{}`", spec.id, spec.profile);
+            let message =
+                format!("sandbox `{}` has an unknown profile `{}`", spec.id, spec.profile);
             let diagnostic = Diagnostic::error("UNKNOWN_PROFILE", message);
             let names = policy.profiles.keys().map(String::as_str);
             let diagnostic = diagnostic.at(sandbox.place.clone());
@@ -81,12 +83,15 @@ struct Drafted<'s> {
     route: Route,
     place: &'s Place,
     connection: Option<(&'s str, &'s Target)>,
+    sound: bool,
 }
 
 struct ProfileCompiler<'s> {
     targets: &'s Targets,
     routes: Vec<Drafted<'s>>,
     found: Diagnostics,
+    /// False when a problem that was reported before keeps the plan from being whole.
+    sound: bool,
 }
 
 impl<'s> ProfileCompiler<'s> {
@@ -141,6 +146,7 @@ impl<'s> ProfileCompiler<'s> {
     fn binding(&mut self, binding: &'s Binding) {
         let Some(connection) = self.targets.connections.get(&binding.connection) else {
             if self.targets.broken.contains(&binding.connection) {
+                self.sound = false;
                 return;
             }
             let message = format!(
@@ -153,8 +159,11 @@ impl<'s> ProfileCompiler<'s> {
             self.found.push(with_suggestion(diagnostic, &binding.connection, names));
             return;
         };
-        // Whoever read the connection reported a target that there is not.
-        let Some(target) = self.targets.targets.get(&connection.source.target) else { return };
+        let Some(target) = self.targets.targets.get(&connection.source.target) else {
+            // Whoever read the connection reported it.
+            self.sound = false;
+            return;
+        };
         let bound = Bound { binding, connection: &binding.connection, target };
         match &binding.routes {
             Some(routes) if routes.is_empty() => {
@@ -189,7 +198,8 @@ impl<'s> ProfileCompiler<'s> {
                 route.reason.clone_from(&source.reason);
                 let deny = source.action == crate::plan::Action::Deny;
                 let connection = (!deny).then_some((bound.connection, bound.target));
-                self.routes.push(Drafted { route, place: &source.place, connection });
+                let (place, sound) = (&source.place, source.sound);
+                self.routes.push(Drafted { route, place, connection, sound });
             }
         }
     }
@@ -214,7 +224,7 @@ impl<'s> ProfileCompiler<'s> {
         let limits = Limits { requests_per_minute, ..Limits::default() };
         let route = bound.route(name, wanted, (limits, Timeouts::default()));
         let connection = Some((bound.connection, bound.target));
-        self.routes.push(Drafted { route, place, connection });
+        self.routes.push(Drafted { route, place, connection, sound: true });
     }
 
     fn free_route(&mut self, source: &'s RouteSource) {
@@ -223,7 +233,7 @@ impl<'s> ProfileCompiler<'s> {
             match self.targets.targets.get(name) {
                 // Where the request goes is what the route's hosts say.
                 Some(target) => upstream = Upstream { base_url: None, ..target.upstream.clone() },
-                None if self.targets.broken.contains(name) => {}
+                None if self.targets.broken.contains(name) => self.sound = false,
                 None => {
                     let message = format!("there is no target `{name}`");
                     let diagnostic = Diagnostic::error("UNKNOWN_TARGET", message).at(place.clone());
@@ -244,10 +254,12 @@ impl<'s> ProfileCompiler<'s> {
             limits: source.limits,
             timeouts: source.timeouts,
         };
-        self.routes.push(Drafted { route, place: &source.place, connection: None });
+        let (place, sound) = (&source.place, source.sound);
+        self.routes.push(Drafted { route, place, connection: None, sound });
     }
 
-    /// Routes by id; of several with one id only the first stays.
+    /// Routes by id; of several with one id only the first stays. Those that were reported while
+    /// they were read go, so that nothing is reported twice.
     fn sort(&mut self) {
         let key = |drafted: &Drafted<'_>| drafted.place.span.start;
         let by_id = |a: &Drafted<'_>, b: &Drafted<'_>| {
@@ -265,6 +277,7 @@ impl<'s> ProfileCompiler<'s> {
             }
             same
         });
+        self.routes.retain(|drafted| drafted.sound);
     }
 
     /// The routes with their injections, and the credential table that these refer to.

@@ -24,7 +24,9 @@ pub enum HostPattern {
 pub enum HostPatternError {
     #[error(transparent)]
     Host(#[from] HostError),
-    #[error("`*` stands for whole labels at the front only: `*.example.com`, `**.example.com`, `*`")]
+    #[error(
+        "`*` stands for whole labels at the front only: `*.example.com`, `**.example.com`, `*`"
+    )]
     Wildcard,
     #[error("an address has no subdomains")]
     AddressSuffix,
@@ -115,7 +117,9 @@ pub enum PathPatternError {
     Path(#[from] PathError),
     #[error("a path pattern has no query")]
     Query,
-    #[error("a parameter is one whole segment with a name of letters, digits, `-` and `_`: `{{name}}`")]
+    #[error(
+        "a parameter is one whole segment with a name of letters, digits, `-` and `_`: `{{name}}`"
+    )]
     Parameter,
     #[error("`*` stands only in a final `/**`; for one segment write `{{name}}`")]
     Wildcard,
@@ -271,8 +275,20 @@ mod tests {
     #[test]
     fn what_is_not_a_host_pattern_is_refused() {
         for pattern in [
-            "", "*.", "**", "*.*.com", "a.*.com", "*a.com", "**.127.0.0.1", "*.[::1]", "a b",
-            "http://a", "a:443", "ü.com", "***.a", "*.com*",
+            "",
+            "*.",
+            "**",
+            "*.*.com",
+            "a.*.com",
+            "*a.com",
+            "**.127.0.0.1",
+            "*.[::1]",
+            "a b",
+            "http://a",
+            "a:443",
+            "ü.com",
+            "***.a",
+            "*.com*",
         ] {
             assert!(HostPattern::parse(pattern).is_err(), "{pattern}");
         }

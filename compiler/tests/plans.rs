@@ -90,7 +90,10 @@ fn every_problem_of_the_routes_is_listed() {
         route("b/ok", matched),
         route("b/hosts", r#""match":{"hosts":["*a.test","a..b","ü"],"paths":["/**"]}"#),
         route("b/none", r#""match":{"hosts":[],"ports":[],"methods":[]}"#),
-        route("b/paths", r#""match":{"hosts":["a.test"],"paths":["a","/..","/*","/a%2fb","/a//b"]}"#),
+        route(
+            "b/paths",
+            r#""match":{"hosts":["a.test"],"paths":["a","/..","/*","/a%2fb","/a//b"]}"#,
+        ),
         route("b/method", r#""match":{"hosts":["a.test"],"paths":["/m"],"methods":["G ET"]}"#),
         route(
             "b/conditions",
@@ -101,14 +104,18 @@ fn every_problem_of_the_routes_is_listed() {
             "b/any",
             r#""match":{"hosts":["*"],"paths":["/**"]},"inject":[{"kind":"bearer","credential":0}]"#,
         ),
-        route("b/inject", &format!(
-            r#"{matched},"inject":[{{"kind":"header","header":"host","credential":1}},
+        route(
+            "b/inject",
+            &format!(
+                r#"{matched},"inject":[{{"kind":"header","header":"host","credential":1}},
                {{"kind":"query","credential":0}},
                {{"kind":"header","header":"x","template":"none","credential":0}}]"#
-        )),
-        route("b/deny", &format!(
-            r#"{matched},"action":"deny","inject":[{{"kind":"bearer","credential":0}}]"#
-        )),
+            ),
+        ),
+        route(
+            "b/deny",
+            &format!(r#"{matched},"action":"deny","inject":[{{"kind":"bearer","credential":0}}]"#),
+        ),
         route("b/tunnel", &format!(r#"{matched},"action":"tunnel""#)),
         route("b/url", &format!(r#"{matched},"upstream":{{"baseUrl":"ftp://x"}}"#)),
         route("b/limits", &format!(r#"{matched},"limits":{{"concurrency":0}}"#)),
@@ -138,7 +145,10 @@ fn too_many_methods_or_routes_at_one_path_are_refused() {
 #[test]
 fn a_connect_is_tunnelled_only_where_nothing_needs_to_be_seen() {
     let routes = [
-        route("b/1", r#""action":"tunnel","match":{"hosts":["t.test","**.u.test"],"paths":["/**"]}"#),
+        route(
+            "b/1",
+            r#""action":"tunnel","match":{"hosts":["t.test","**.u.test"],"paths":["/**"]}"#,
+        ),
         route("b/2", r#""match":{"hosts":["i.test","i.u.test"],"paths":["/a"]}"#),
         route("b/3", r#""action":"deny","match":{"hosts":["d.u.test"],"paths":["/a"]}"#),
         route("b/4", r#""match":{"scheme":"http","hosts":["h.test"],"paths":["/a"]}"#),

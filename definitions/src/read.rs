@@ -79,6 +79,11 @@ impl<'f> Document<'f> {
         self.found.borrow_mut().push(diagnostic);
     }
 
+    /// How many problems were found so far.
+    pub fn problems(&self) -> usize {
+        self.found.borrow().0.len()
+    }
+
     /// What was found, in order.
     pub fn into_diagnostics(self) -> Diagnostics {
         self.found.into_inner().sorted()
@@ -114,6 +119,11 @@ impl<'d> Table<'d> {
 
     pub fn report(&self, diagnostic: Diagnostic) {
         self.document.report(diagnostic);
+    }
+
+    /// How many problems were found so far, in the whole document.
+    pub fn problems(&self) -> usize {
+        self.document.problems()
     }
 
     /// Reports `message` about the value of `key`.
@@ -188,11 +198,7 @@ impl<'d> Table<'d> {
         Some(items.into_iter().filter_map(|(node, field)| self.text(node, &field)).collect())
     }
 
-    pub fn integers(
-        &mut self,
-        key: &str,
-        range: RangeInclusive<i64>,
-    ) -> Option<Vec<Spanned<i64>>> {
+    pub fn integers(&mut self, key: &str, range: RangeInclusive<i64>) -> Option<Vec<Spanned<i64>>> {
         let items = self.items(key, "an array of integers")?;
         let read = |(node, field): (_, String)| self.number(node, &field, range.clone());
         Some(items.into_iter().filter_map(read).collect())
@@ -269,7 +275,7 @@ impl<'d> Table<'d> {
     }
 
     /// Reports every key that nobody asked for.
-    pub fn finish(self) {
+    pub fn finish(self) -> &'d Document<'d> {
         for (key, _) in self.table {
             let name = key.get_ref();
             if self.known.iter().any(|known| known == name) {
@@ -282,6 +288,7 @@ impl<'d> Table<'d> {
             diagnostic.help = Some(unknown_help(name, &self.known));
             self.report(diagnostic);
         }
+        self.document
     }
 
     fn node(&self, key: &str) -> Option<&'d Node<'d>> {

@@ -341,7 +341,8 @@ mod tests {
 
     #[test]
     fn agreement_is_decided_as_parsing_does() {
-        let all = ["a.test", "A.test.", "a.test:443", "a.test:80", "b.test", "a.test..", "a@a.test"];
+        let all =
+            ["a.test", "A.test.", "a.test:443", "a.test:80", "b.test", "a.test..", "a@a.test"];
         let addresses = ["[::1]", "127.0.0.1", "[::ffff:127.0.0.1]", "127.0.0.1:443", "127.1"];
         for own in ["a.test", "[::1]", "127.0.0.1"] {
             let own = authority(own.as_bytes(), Some(443)).unwrap();

@@ -80,9 +80,20 @@ mod tests {
     #[test]
     fn what_is_not_a_base_url_is_refused() {
         for input in [
-            "", "api.test", "ftp://a.test", "HTTPS://a.test", "https://", "https://u@a.test",
-            "https://a.test?x", "https://a.test/v1?x", "https://a.test/#f", "https://a.test/a/../b",
-            "https://a.test//a", "https://a.test/a%2fb", "https://a.test/ü", "https://a.test:0",
+            "",
+            "api.test",
+            "ftp://a.test",
+            "HTTPS://a.test",
+            "https://",
+            "https://u@a.test",
+            "https://a.test?x",
+            "https://a.test/v1?x",
+            "https://a.test/#f",
+            "https://a.test/a/../b",
+            "https://a.test//a",
+            "https://a.test/a%2fb",
+            "https://a.test/ü",
+            "https://a.test:0",
         ] {
             assert!(base_url(input).is_err(), "{input}");
         }

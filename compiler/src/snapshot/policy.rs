@@ -28,6 +28,9 @@ pub struct Profile {
     pub bindings: Vec<Binding>,
     /// Routes without a credential.
     pub routes: Vec<RouteSource>,
+    /// Whether nothing was wrong with it. Others get no plan: what could not be read may have
+    /// been a deny.
+    pub(crate) sound: bool,
 }
 
 /// A profile's use of a connection.
@@ -79,11 +82,14 @@ pub fn read_policy(file: &SourceFile, diagnostics: &mut Diagnostics) -> Policy {
     let mut policy = Policy::default();
     if let Some(mut profiles) = root.table("profiles") {
         for (id, table) in profiles.entries() {
+            let problems = table.problems();
             if !is_id(&id.value) {
                 let place = table.place();
                 table.report(Diagnostic::error("BAD_VALUE", bad_id(&id.value)).at(place));
             }
-            policy.profiles.insert(id.value, profile(table));
+            let mut profile = profile(table);
+            profile.sound = document.problems() == problems;
+            policy.profiles.insert(id.value, profile);
         }
     }
     policy.sandboxes.extend(root.tables("sandboxes").into_iter().filter_map(sandbox));
@@ -99,7 +105,7 @@ fn profile(mut table: Table<'_>) -> Profile {
     let routes = table.tables("routes").into_iter();
     let routes = routes.filter_map(|route| read_route(route, Within::Profile)).collect();
     table.finish();
-    Profile { unmatched, bindings, routes }
+    Profile { unmatched, bindings, routes, sound: false }
 }
 
 fn binding(mut table: Table<'_>) -> Option<Binding> {

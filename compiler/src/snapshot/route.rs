@@ -34,6 +34,8 @@ pub struct RouteSource {
     pub target: Option<(String, Place)>,
     pub limits: Limits,
     pub timeouts: Timeouts,
+    /// Whether nothing was wrong with it. Others stand here to be known by their names only.
+    pub(crate) sound: bool,
 }
 
 /// Where a route is written.
@@ -45,7 +47,7 @@ pub(super) enum Within {
 
 /// Reads one route; `None` when it has no usable name, which was reported.
 pub(super) fn read_route(mut table: Table<'_>, within: Within) -> Option<RouteSource> {
-    let place = table.place();
+    let (place, problems) = (table.place(), table.problems());
     let name = required_id(&mut table, "name");
     let action = action(&mut table, within);
     let (scheme, hosts, ports) = origin(&mut table, within);
@@ -58,7 +60,7 @@ pub(super) fn read_route(mut table: Table<'_>, within: Within) -> Option<RouteSo
         Within::Binding => forbidden(&mut table, "target"),
         Within::Profile => table.string("target").map(|target| target.value),
     };
-    let route = RouteSource {
+    let mut route = RouteSource {
         name: name.clone().unwrap_or_default(),
         place,
         action,
@@ -75,9 +77,11 @@ pub(super) fn read_route(mut table: Table<'_>, within: Within) -> Option<RouteSo
         target: target.map(|target| (target, table.place_of("target"))),
         limits: limits(&mut table),
         timeouts: timeouts(&mut table),
+        sound: false,
     };
     check(&route, &table);
-    table.finish();
+    let document = table.finish();
+    route.sound = document.problems() == problems;
     name.map(|_| route)
 }
 
@@ -104,10 +108,7 @@ fn action(table: &mut Table<'_>, within: Within) -> Action {
 }
 
 /// Scheme, hosts and ports; in a binding they are the target's.
-fn origin(
-    table: &mut Table<'_>,
-    within: Within,
-) -> (Scheme, Vec<HostPattern>, Option<Vec<u16>>) {
+fn origin(table: &mut Table<'_>, within: Within) -> (Scheme, Vec<HostPattern>, Option<Vec<u16>>) {
     if within == Within::Binding {
         for key in ["scheme", "hosts", "ports"] {
             forbidden(table, key);
@@ -265,7 +266,8 @@ fn check(route: &RouteSource, table: &Table<'_>) {
     if route.action == Action::Tunnel {
         let narrow = ["paths", "path_prefixes", "methods", "headers", "query", "scheme"];
         for key in narrow.into_iter().filter(|key| table.contains(key)) {
-            let message = format!("`{key}` means nothing in a tunnel: what goes through is not seen");
+            let message =
+                format!("`{key}` means nothing in a tunnel: what goes through is not seen");
             table.refuse(key, "BAD_VALUE", message);
         }
     }

@@ -164,7 +164,8 @@ impl TargetReader<'_, '_> {
             (Some(text), _) => text.value,
             (None, Some(default)) => default,
             (None, None) => {
-                if !self.table.contains("base_url") {
+                // Which definition is meant is not known, so neither is whether it has one.
+                if definition.is_some() && !self.table.contains("base_url") {
                     self.table.missing("base_url");
                 }
                 return None;
@@ -329,9 +330,9 @@ fn connection(id: String, mut table: Table<'_>, read: &Targets) -> Option<Connec
 fn value(table: &mut Table<'_>) -> Option<ValueSource> {
     let variable = table.string("value_env").map(|text| ValueSource::Env(text.value));
     let file = table.string("value_file").map(|text| ValueSource::File(text.value));
-    let command = table.strings("value_command").map(|words| {
-        ValueSource::Command(words.into_iter().map(|word| word.value).collect())
-    });
+    let command = table
+        .strings("value_command")
+        .map(|words| ValueSource::Command(words.into_iter().map(|word| word.value).collect()));
     if matches!(&command, Some(ValueSource::Command(words)) if words.is_empty()) {
         table.refuse("value_command", "BAD_VALUE", "`value_command` names a program");
     }

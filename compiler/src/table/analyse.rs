@@ -7,7 +7,8 @@ use std::sync::Arc;
 use super::build::{Builder, Built, Placed, kind_and_name};
 use super::check::{Checker, Parsed};
 use super::decide::{ANY, Decisions};
-use super::index::{Index, Level};
+use super::index::Level;
+use super::trie::{Node, Trie};
 use super::{RouteIndex, RouteTable};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::pattern::{PathPattern, Segment};
@@ -72,8 +73,8 @@ impl RouteTable {
         analysis.denied();
         findings.append(&mut analysis.findings);
         let uses_headers = plan.egress_routes.iter().any(|route| !route.r#match.headers.is_empty());
-        let Built { index, decisions, .. } = built;
-        (Some(RouteTable { plan, index, decisions, uses_headers }), findings)
+        let Built { index, trie, decisions, .. } = built;
+        (Some(RouteTable { plan, index, trie, decisions, uses_headers }), findings)
     }
 }
 
@@ -128,7 +129,11 @@ impl<'p> Analysis<'p> {
         }
         let pair = (first.decision.route, second.decision.route);
         let covered = second.decision.methods & !first.decision.methods == 0;
-        if covered && same_conditions(&a.r#match, &b.r#match) && covers_everywhere(a, b) && self.seen.insert(pair) {
+        if covered
+            && same_conditions(&a.r#match, &b.r#match)
+            && covers_everywhere(a, b)
+            && self.seen.insert(pair)
+        {
             self.shadowed(second.decision.route, first.decision.route, "equal in precedence");
         }
     }
@@ -154,7 +159,8 @@ impl<'p> Analysis<'p> {
         let bit = usize::try_from(methods.trailing_zeros()).unwrap_or(0);
         let method = known.get(bit).filter(|_| methods != ANY).map_or("GET", |m| &**m);
         let mut url = self.place(first).unwrap_or_default();
-        let matches = [first, second].map(|p| self.route(p.decision.route).map(|(r, _)| &r.r#match));
+        let matches =
+            [first, second].map(|p| self.route(p.decision.route).map(|(r, _)| &r.r#match));
         let matches: Vec<&Match> = matches.into_iter().flatten().collect();
         let present = |c: &Condition| (c.present == Some(true)).then(|| "1".to_owned());
         let value = |c: &Condition| c.equals.clone().or_else(|| present(c));
@@ -227,14 +233,14 @@ impl<'p> Analysis<'p> {
 
     /// The first of the denies that together leave nothing of a route.
     fn denied_everywhere(&self, route: &Route, parsed: &Parsed) -> Option<u32> {
-        let Built { index, decisions, .. } = self.built;
+        let Built { index, trie, decisions, .. } = self.built;
         let mut first = None;
         for host in &parsed.hosts {
             for port in &parsed.ports {
                 let (kind, name) = kind_and_name(host);
                 let entry = index.pattern(route.r#match.scheme, kind, name, *port)?;
                 for path in &parsed.paths {
-                    let cover = Cover { index, decisions, methods: parsed.methods };
+                    let cover = Cover { trie, decisions, methods: parsed.methods };
                     let roots = index.levels(entry).iter().filter_map(Level::deny_root);
                     let denied = roots.into_iter().find_map(|root| cover.path(root, path));
                     first = first.or(denied);
@@ -262,30 +268,29 @@ impl<'p> Analysis<'p> {
 
 /// Whether one unconditional deny takes all that a pattern matches.
 struct Cover<'b> {
-    index: &'b Index,
+    trie: &'b Trie,
     decisions: &'b Decisions,
     methods: u64,
 }
 
 impl Cover<'_> {
     fn path(&self, root: u32, path: &PathPattern) -> Option<u32> {
-        self.below(root, path.segments(), path.has_tail())
+        self.below(self.trie.root(root)?, path.segments(), path.has_tail())
     }
 
-    fn below(&self, node: u32, segments: &[Segment], tail: bool) -> Option<u32> {
-        let data = self.index.node(node)?;
-        if let Some(found) = self.list(data.tail) {
+    fn below(&self, node: &Node, segments: &[Segment], tail: bool) -> Option<u32> {
+        if let Some(found) = self.list(node.tail) {
             return Some(found);
         }
         let Some((segment, rest)) = segments.split_first() else {
-            return if tail { None } else { self.list(data.end) };
+            return if tail { None } else { self.list(node.end) };
         };
         let (literal, empty) = match segment {
-            Segment::Literal(text) => (self.index.literal(node, text), text.is_empty()),
+            Segment::Literal(text) => (self.trie.literal(node, text.as_bytes()), text.is_empty()),
             Segment::Parameter(_) => (None, false),
         };
         let found = literal.and_then(|child| self.below(child, rest, tail));
-        let parameter = data.parameter().filter(|_| !empty);
+        let parameter = self.trie.parameter(node).filter(|_| !empty);
         found.or_else(|| self.below(parameter?, rest, tail))
     }
 
@@ -299,7 +304,8 @@ impl Cover<'_> {
 /// As it stands in a query.
 fn escaped(text: &str) -> String {
     let fine = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
-    let escape = |byte: u8| if fine(byte) { char::from(byte).into() } else { format!("%{byte:02X}") };
+    let escape =
+        |byte: u8| if fine(byte) { char::from(byte).into() } else { format!("%{byte:02X}") };
     text.bytes().map(escape).collect()
 }
 
@@ -321,9 +327,7 @@ fn tunnel_conflict(plan: &Plan, tunnel: u32, other: u32) -> Finding {
 
 fn is_total(route: &Route, parsed: &Parsed) -> bool {
     let everything = |path: &PathPattern| path.has_tail() && path.segments().is_empty();
-    route.r#match.methods.is_none()
-        && parsed.conditions == 0
-        && parsed.paths.iter().any(everything)
+    route.r#match.methods.is_none() && parsed.conditions == 0 && parsed.paths.iter().any(everything)
 }
 
 /// Whether it makes no difference which of the two takes a request.
@@ -351,9 +355,8 @@ fn contradict(a: &Match, b: &Match) -> bool {
                 (None, None) => x.present != y.present,
             }
     };
-    let any = |xs: &[Condition], ys: &[Condition]| {
-        xs.iter().any(|x| ys.iter().any(|y| clash(x, y)))
-    };
+    let any =
+        |xs: &[Condition], ys: &[Condition]| xs.iter().any(|x| ys.iter().any(|y| clash(x, y)));
     any(&a.headers, &b.headers) || any(&a.query, &b.query)
 }
 

@@ -6,8 +6,9 @@ use super::check::Parsed;
 use super::decide::{ANY, Decision, Decisions, NONE};
 use super::index::{Index, Item, Kind, Level, Text};
 use super::is_searched;
+use super::trie::{Growing, Trie};
 use crate::canonical::Scheme;
-use crate::pattern::{HostPattern, Segment};
+use crate::pattern::HostPattern;
 use crate::plan::{Action, Plan, Route};
 
 /// Hosts times ports times paths, over all routes.
@@ -41,17 +42,19 @@ pub(super) struct Placed {
 pub(super) struct Builder<'p> {
     plan: &'p Plan,
     parsed: &'p [Parsed],
-    pub(super) index: Index,
+    index: Index,
+    trie: Growing<'p>,
     texts: HashMap<&'p str, Text>,
     levels: BTreeMap<LevelKey, (Level, Vec<Item>)>,
-    pub(super) placed: Vec<Placed>,
+    placed: Vec<Placed>,
     items: usize,
 }
 
 impl<'p> Builder<'p> {
     pub(super) fn new(plan: &'p Plan, parsed: &'p [Parsed]) -> Self {
         let (index, texts, levels) = (Index::default(), HashMap::new(), BTreeMap::new());
-        Self { plan, parsed, index, texts, levels, placed: Vec::new(), items: 0 }
+        let (trie, placed) = (Growing::default(), Vec::new());
+        Self { plan, parsed, index, trie, texts, levels, placed, items: 0 }
     }
 
     /// `None` when the plan names more places than a table holds.
@@ -64,12 +67,18 @@ impl<'p> Builder<'p> {
             }
             self.route(route, parsed, at);
         }
+        let list = self.lists();
+        let (trie, places) = std::mem::take(&mut self.trie).finish();
+        for (level, _) in self.levels.values_mut() {
+            for root in [&mut level.allow, &mut level.deny] {
+                *root = places.get(root).copied().unwrap_or(NONE);
+            }
+        }
         self.managed();
         self.entries();
-        let list = self.lists();
         self.index.shrink();
-        let decisions = Decisions { list, methods };
-        Some(Built { index: self.index, decisions, placed: self.placed, levels: self.levels })
+        let Self { index, placed, levels, .. } = self;
+        Some(Built { index, trie, decisions: Decisions { list, methods }, placed, levels })
     }
 
     fn route(&mut self, route: &'p Route, parsed: &'p Parsed, at: u32) {
@@ -88,7 +97,7 @@ impl<'p> Builder<'p> {
                 let deny = route.action == Action::Deny;
                 let root = if deny { &mut level.deny } else { &mut level.allow };
                 if *root == NONE {
-                    *root = self.index.push_node();
+                    *root = self.trie.root();
                 }
                 let root = *root;
                 self.paths(route, parsed, (at, host_at, port), root);
@@ -106,7 +115,7 @@ impl<'p> Builder<'p> {
         for (path, path_at) in parsed.paths.iter().zip(0u32..) {
             let mut node = root;
             for segment in path.segments() {
-                node = self.child(node, segment);
+                node = self.trie.child(node, segment);
             }
             let decision = Decision {
                 methods: parsed.methods,
@@ -120,33 +129,6 @@ impl<'p> Builder<'p> {
             let (tail, conditions) = (path.has_tail(), parsed.conditions);
             let path = path_at;
             self.placed.push(Placed { node, tail, decision, conditions, host, port, path });
-        }
-    }
-
-    fn child(&mut self, node: u32, segment: &'p Segment) -> u32 {
-        match segment {
-            Segment::Literal(text) => {
-                if let Some(child) = self.index.literal(node, text) {
-                    return child;
-                }
-                let child = self.index.push_node();
-                let stored = self.text(text);
-                self.index.push_edge(node, text, stored, child);
-                if let Some(node) = self.index.node_mut(node) {
-                    node.has_literals = true;
-                }
-                child
-            }
-            Segment::Parameter(_) => {
-                if let Some(child) = self.index.node(node).and_then(|node| node.parameter()) {
-                    return child;
-                }
-                let child = self.index.push_node();
-                if let Some(node) = self.index.node_mut(node) {
-                    node.parameter = child;
-                }
-                child
-            }
         }
     }
 
@@ -222,7 +204,7 @@ impl<'p> Builder<'p> {
             }
             let first = group.first().map(|placed| (placed.node, placed.tail));
             let Some((node, tail)) = first else { continue };
-            if let Some(node) = self.index.node_mut(node) {
+            if let Some(node) = self.trie.node_mut(node) {
                 *(if tail { &mut node.tail } else { &mut node.end }) = start;
             }
         }
@@ -234,6 +216,7 @@ impl<'p> Builder<'p> {
 #[derive(Debug)]
 pub(super) struct Built {
     pub(super) index: Index,
+    pub(super) trie: Trie,
     pub(super) decisions: Decisions,
     pub(super) placed: Vec<Placed>,
     pub(super) levels: BTreeMap<LevelKey, (Level, Vec<Item>)>,

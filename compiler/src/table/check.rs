@@ -212,8 +212,12 @@ impl<'p> Checker<'p> {
         }
         let limits = &route.limits;
         let timeouts = &route.timeouts;
-        let integers =
-            [limits.max_request_bytes, timeouts.first_byte_ms, Some(timeouts.connect_ms), Some(timeouts.idle_ms)];
+        let integers = [
+            limits.max_request_bytes,
+            timeouts.first_byte_ms,
+            Some(timeouts.connect_ms),
+            Some(timeouts.idle_ms),
+        ];
         if integers.into_iter().flatten().any(|integer| integer > INTEGER_MAX) {
             self.refuse(index, "BAD_VALUE", format!("an integer is at most {INTEGER_MAX}"));
         }

@@ -148,14 +148,9 @@ pub(crate) fn stopped_by<'p>(
     empty.then_some(Stop::EmptySegment)
 }
 
-fn failed_condition<'p>(
-    wanted: &'p Match,
-    key: &MatchKey<'_>,
-    denying: bool,
-) -> Option<Stop<'p>> {
-    let header = |condition: &&Condition| {
-        !holds(condition, header_seen(key.headers, condition), denying)
-    };
+fn failed_condition<'p>(wanted: &'p Match, key: &MatchKey<'_>, denying: bool) -> Option<Stop<'p>> {
+    let header =
+        |condition: &&Condition| !holds(condition, header_seen(key.headers, condition), denying);
     let query =
         |condition: &&Condition| !holds(condition, query_seen(key.target, condition), denying);
     let stop = wanted.headers.iter().find(header).map(Stop::Header);

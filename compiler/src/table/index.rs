@@ -1,8 +1,5 @@
-//! Where the routes of a host and a path stand: hash tables and tries, as flat arrays.
-//!
-//! An exact host costs one lookup and each literal segment one more, however many routes there
-//! are. Everything that a request looks at lies in a few short arrays: tables of plans with many
-//! routes stay small enough for the caches.
+//! Where the routes of a host stand: one look-up for an exact host, one for each longer suffix
+//! that some wildcard has. What is found knows every more general pattern, so nothing is scanned.
 
 use std::hash::{BuildHasher, Hasher};
 use std::ops::Range;
@@ -22,12 +19,9 @@ pub(super) struct Index {
     hasher: FixedState,
     entries: HashTable<Entry>,
     managed: HashTable<Managed>,
-    edges: HashTable<Edge>,
-    nodes: Vec<Node>,
     levels: Vec<Level>,
     pub(super) items: Vec<Item>,
-    /// Every name and segment, each once.
-    text: String,
+    text: Vec<u8>,
     any_single: bool,
     any_wildcard: bool,
     /// Bit n: some `**.` suffix has n labels. Others are not looked up.
@@ -72,28 +66,10 @@ pub(super) struct Item {
     pub(super) path: u32,
 }
 
-/// A position in a path.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Node {
-    /// Decisions for a path that ends here.
-    pub(super) end: u32,
-    /// Decisions for a path that ends here or goes on.
-    pub(super) tail: u32,
-    pub(super) parameter: u32,
-    pub(super) has_literals: bool,
-}
-
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Text {
     start: u32,
     len: u32,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Edge {
-    node: u32,
-    child: u32,
-    segment: Text,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -127,15 +103,6 @@ impl Level {
     }
 }
 
-impl Node {
-    pub(super) const EMPTY: Self =
-        Self { end: NONE, tail: NONE, parameter: NONE, has_literals: false };
-
-    pub(super) fn parameter(&self) -> Option<u32> {
-        (self.parameter != NONE).then_some(self.parameter)
-    }
-}
-
 impl Index {
     /// The most specific entry for a host: it knows all the more general ones.
     pub(super) fn entry(&self, scheme: Scheme, host: &Host, port: u16) -> Option<&Entry> {
@@ -154,24 +121,17 @@ impl Index {
         self.levels.get(start..end).unwrap_or_default()
     }
 
-    pub(super) fn node(&self, node: u32) -> Option<&Node> {
-        self.nodes.get(usize::try_from(node).ok()?)
-    }
-
-    #[inline]
-    pub(super) fn literal(&self, node: u32, segment: &str) -> Option<u32> {
-        let hash = edge_hash(&self.hasher, node, segment);
-        let same = |edge: &Edge| edge.node == node && self.text(edge.segment) == segment;
-        self.edges.find(hash, same).map(|edge| edge.child)
-    }
-
     pub(super) fn is_managed(&self, host: &Host) -> bool {
         if self.managed.is_empty() {
             return false;
         }
         let look = |kind, name: &str| {
-            let same = |managed: &Managed| managed.kind == kind && self.text(managed.name) == name;
-            self.managed.find(pattern_hash(&self.hasher, Scheme::Https, kind, name, 0), same).map(|_| ())
+            let same = |managed: &Managed| {
+                managed.kind == kind && self.text(managed.name) == name.as_bytes()
+            };
+            self.managed
+                .find(pattern_hash(&self.hasher, Scheme::Https, kind, name.as_bytes(), 0), same)
+                .map(|_| ())
         };
         look(Kind::Exact, host.as_str()).or_else(|| self.by_suffix(host, look)).is_some()
     }
@@ -185,9 +145,9 @@ impl Index {
     ) -> Option<&Entry> {
         let same = |entry: &Entry| {
             let place = (entry.port, entry.scheme, entry.kind) == (port, scheme, kind);
-            place && self.text(entry.name) == name
+            place && self.text(entry.name) == name.as_bytes()
         };
-        self.entries.find(pattern_hash(&self.hasher, scheme, kind, name, port), same)
+        self.entries.find(pattern_hash(&self.hasher, scheme, kind, name.as_bytes(), port), same)
     }
 
     /// `*.` at the one suffix that it can have, then `**.` at each, longest first, then `*`.
@@ -219,42 +179,25 @@ impl Index {
     }
 
     #[inline]
-    fn text(&self, text: Text) -> &str {
+    fn text(&self, text: Text) -> &[u8] {
         slice(&self.text, text)
     }
-
 }
 
 /// What the builder may do to an [`Index`].
 impl Index {
     pub(super) fn push_text(&mut self, text: &str) -> Text {
         let start = u32::try_from(self.text.len()).unwrap_or(u32::MAX);
-        self.text.push_str(text);
+        self.text.extend_from_slice(text.as_bytes());
         Text { start, len: u32::try_from(text.len()).unwrap_or(0) }
-    }
-
-    pub(super) fn push_node(&mut self) -> u32 {
-        self.nodes.push(Node::EMPTY);
-        u32::try_from(self.nodes.len() - 1).unwrap_or(NONE)
-    }
-
-    pub(super) fn node_mut(&mut self, node: u32) -> Option<&mut Node> {
-        self.nodes.get_mut(usize::try_from(node).ok()?)
-    }
-
-    pub(super) fn push_edge(&mut self, node: u32, segment: &str, text: Text, child: u32) {
-        let hash = edge_hash(&self.hasher, node, segment);
-        let edge = Edge { node, child, segment: text };
-        let Self { edges, text: all, hasher, .. } = self;
-        let rehash = |e: &Edge| edge_hash(hasher, e.node, slice(all, e.segment));
-        edges.insert_unique(hash, edge, rehash);
     }
 
     pub(super) fn push_managed(&mut self, kind: Kind, name: &str, text: Text) {
         self.note_wildcard(kind, name);
-        let hash = pattern_hash(&self.hasher, Scheme::Https, kind, name, 0);
+        let hash = pattern_hash(&self.hasher, Scheme::Https, kind, name.as_bytes(), 0);
         let Self { managed, text: all, hasher, .. } = self;
-        let rehash = |m: &Managed| pattern_hash(hasher, Scheme::Https, m.kind, slice(all, m.name), 0);
+        let rehash =
+            |m: &Managed| pattern_hash(hasher, Scheme::Https, m.kind, slice(all, m.name), 0);
         managed.insert_unique(hash, Managed { name: text, kind }, rehash);
     }
 
@@ -265,7 +208,7 @@ impl Index {
         levels: &[Level],
     ) {
         self.note_wildcard(kind, name.0);
-        let hash = pattern_hash(&self.hasher, scheme, kind, name.0, port);
+        let hash = pattern_hash(&self.hasher, scheme, kind, name.0.as_bytes(), port);
         let first_level = u32::try_from(self.levels.len()).unwrap_or(u32::MAX);
         self.levels.extend_from_slice(levels);
         let level_count = u32::try_from(levels.len()).unwrap_or(0);
@@ -279,7 +222,6 @@ impl Index {
 
     /// Gives back what growing took too much.
     pub(super) fn shrink(&mut self) {
-        self.nodes.shrink_to_fit();
         self.levels.shrink_to_fit();
         self.items.shrink_to_fit();
         self.text.shrink_to_fit();
@@ -305,24 +247,16 @@ fn depth_bit(labels: usize) -> u128 {
 }
 
 #[inline]
-fn slice(all: &str, text: Text) -> &str {
+fn slice(all: &[u8], text: Text) -> &[u8] {
     let start = usize::try_from(text.start).unwrap_or(usize::MAX);
     let end = start.saturating_add(usize::try_from(text.len).unwrap_or(0));
     all.get(start..end).unwrap_or_default()
 }
 
 #[inline]
-fn pattern_hash(state: &FixedState, scheme: Scheme, kind: Kind, name: &str, port: u16) -> u64 {
+fn pattern_hash(state: &FixedState, scheme: Scheme, kind: Kind, name: &[u8], port: u16) -> u64 {
     let mut hasher = state.build_hasher();
-    hasher.write(name.as_bytes());
+    hasher.write(name);
     hasher.write_u32(u32::from(port) << 16 | (scheme as u32) << 8 | kind as u32);
-    hasher.finish()
-}
-
-#[inline]
-fn edge_hash(state: &FixedState, node: u32, segment: &str) -> u64 {
-    let mut hasher = state.build_hasher();
-    hasher.write_u32(node);
-    hasher.write(segment.as_bytes());
     hasher.finish()
 }

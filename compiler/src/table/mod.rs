@@ -9,6 +9,7 @@ mod check;
 mod decide;
 mod index;
 mod nearby;
+mod trie;
 
 use std::sync::Arc;
 
@@ -23,6 +24,7 @@ pub(crate) use decide::{Stop, stopped_by};
 
 use decide::{Decisions, Probe};
 use index::{Entry, Index, Level};
+use trie::{Node, Trie};
 
 /// Index into [`Plan::egress_routes`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -68,6 +70,7 @@ pub enum HostClass {
 pub struct RouteTable {
     plan: Arc<Plan>,
     index: Index,
+    trie: Trie,
     decisions: Decisions,
     uses_headers: bool,
 }
@@ -151,40 +154,40 @@ impl RouteTable {
         mut roots: impl Iterator<Item = u32>,
         probe: &mut Probe<'_>,
     ) -> Option<decide::Found> {
-        let path = probe.key.target.path();
-        let rest = path.strip_prefix('/').unwrap_or(path);
-        roots.find_map(|root| self.descend(root, Some(rest), probe))
+        let path = probe.key.target.path().as_bytes();
+        let rest = path.strip_prefix(b"/").unwrap_or(path);
+        roots.find_map(|root| self.descend(self.trie.root(root)?, Some(rest), probe))
     }
 
     /// Depth first in the order of precedence: literal, parameter, tail. The depth is bounded by
     /// that of the table, because no pattern has more segments than `pattern` allows.
     fn descend(
         &self,
-        node: u32,
-        rest: Option<&str>,
+        node: &Node,
+        rest: Option<&[u8]>,
         probe: &mut Probe<'_>,
     ) -> Option<decide::Found> {
-        let node_data = self.index.node(node)?;
         let Some(rest) = rest else {
-            let end = self.decisions.first(&self.plan, node_data.end, probe);
-            return end.or_else(|| self.decisions.first(&self.plan, node_data.tail, probe));
+            let end = self.decisions.first(&self.plan, node.end, probe);
+            return end.or_else(|| self.decisions.first(&self.plan, node.tail, probe));
         };
-        let (segment, below) = match rest.split_once('/') {
-            Some((segment, below)) => (segment, Some(below)),
+        let end = memchr::memchr(b'/', rest);
+        let (segment, below) = match end.and_then(|end| rest.split_at_checked(end)) {
+            Some((segment, below)) => (segment, below.get(1..)),
             None => (rest, None),
         };
-        if node_data.has_literals {
-            let child = self.index.literal(node, segment);
+        if node.has_literals {
+            let child = self.trie.literal(node, segment);
             if let Some(found) = child.and_then(|child| self.descend(child, below, probe)) {
                 return Some(found);
             }
         }
-        if let Some(child) = node_data.parameter().filter(|_| !segment.is_empty())
+        if let Some(child) = self.trie.parameter(node).filter(|_| !segment.is_empty())
             && let Some(found) = self.descend(child, below, probe)
         {
             return Some(found);
         }
-        self.decisions.first(&self.plan, node_data.tail, probe)
+        self.decisions.first(&self.plan, node.tail, probe)
     }
 
     fn unmatched(&self, host: &Host, reason: Miss) -> Verdict {
@@ -203,4 +206,3 @@ fn is_searched(action: Action) -> bool {
         Action::Tunnel => false,
     }
 }
-
