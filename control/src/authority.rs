@@ -29,8 +29,15 @@ pub fn create(common_name: &str, now: OffsetDateTime) -> Result<Pair, rcgen::Err
 }
 
 /// A server certificate for `names` (host names or addresses), signed by `authority`.
-pub fn issue(authority: &Pair, names: &[String], now: OffsetDateTime) -> Result<Pair, rcgen::Error> {
-    let issuer = Issuer::from_ca_cert_pem(&authority.certificate_pem, KeyPair::from_pem(&authority.key_pem)?)?;
+pub fn issue(
+    authority: &Pair,
+    names: &[String],
+    now: OffsetDateTime,
+) -> Result<Pair, rcgen::Error> {
+    let issuer = Issuer::from_ca_cert_pem(
+        &authority.certificate_pem,
+        KeyPair::from_pem(&authority.key_pem)?,
+    )?;
     let mut params = CertificateParams::new(names)?;
     params.distinguished_name = named(names.first().map_or("server", String::as_str));
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];

@@ -37,7 +37,10 @@ pub struct Installation {
 
 impl Installation {
     /// Opens the installation in `directory`; makes what is missing, replaces nothing.
-    pub fn open_or_create(directory: &Path, now: OffsetDateTime) -> Result<Self, InstallationError> {
+    pub fn open_or_create(
+        directory: &Path,
+        now: OffsetDateTime,
+    ) -> Result<Self, InstallationError> {
         make_directory(directory).map_err(at(directory))?;
         let installation = Self { directory: directory.into() };
         installation.ensure_authority(now)?;
@@ -76,7 +79,8 @@ impl Installation {
             let made = authority::create("Sallygate interception authority", now)
                 .map_err(|e| InstallationError::Authority(e.to_string()))?;
             // The key first: a certificate without its key would be taken for a whole authority.
-            private_file::replace(&key, made.key_pem.as_bytes(), Readers::Owner).map_err(at(&key))?;
+            private_file::replace(&key, made.key_pem.as_bytes(), Readers::Owner)
+                .map_err(at(&key))?;
             private_file::create(&certificate, made.certificate_pem.as_bytes(), Readers::Everybody)
                 .map_err(at(&certificate))?;
         }
@@ -116,9 +120,11 @@ mod tests {
         let path = directory.path().join("data");
         let first = Installation::open_or_create(&path, OffsetDateTime::UNIX_EPOCH).unwrap();
         let read = |p: PathBuf| fs::read_to_string(p).unwrap();
-        let before = (read(first.ca_certificate()), read(first.ca_key()), read(first.operator_token()));
+        let before =
+            (read(first.ca_certificate()), read(first.ca_key()), read(first.operator_token()));
         let second = Installation::open_or_create(&path, OffsetDateTime::UNIX_EPOCH).unwrap();
-        let after = (read(second.ca_certificate()), read(second.ca_key()), read(second.operator_token()));
+        let after =
+            (read(second.ca_certificate()), read(second.ca_key()), read(second.operator_token()));
         assert_eq!(before, after);
         assert!(read(second.ca_bundle()).ends_with(&before.0));
         for secret in [second.ca_key(), second.operator_token()] {

@@ -36,6 +36,9 @@ mod tests {
     #[test]
     fn tokens_differ_and_their_hash_is_sha_256() {
         assert_ne!(mint("sgt_").unwrap(), mint("sgt_").unwrap());
-        assert_eq!(sha256_hex("abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+        assert_eq!(
+            sha256_hex("abc"),
+            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+        );
     }
 }

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use sallygate_compiler::canonical::{Authority, Scheme};
@@ -55,6 +55,7 @@ pub(crate) struct Slot {
     upgraded: AtomicBool,
     body_bytes: AtomicU64,
     body_done: AtomicBool,
+    trailers: OnceLock<Vec<u8>>,
     refused: Mutex<Option<Denial>>,
     in_flight: Mutex<Option<InFlight>>,
 }
@@ -75,6 +76,17 @@ impl Slot {
     /// The connection speaks something else from here on.
     pub(crate) fn upgrade(&self) {
         self.upgraded.store(true, Ordering::Release);
+    }
+
+    /// Keeps the trailer section of a chunked response, for the wire to put where it belongs.
+    pub(super) fn set_trailers(&self, section: Vec<u8>) {
+        // A second section would be a second response: the first one stays.
+        let _ = self.trailers.set(section);
+    }
+
+    /// The trailer section, when there is one.
+    pub(crate) fn trailers(&self) -> Option<&[u8]> {
+        self.trailers.get().map(Vec::as_slice)
     }
 
     /// Notes request body bytes, for whoever watches their pace.

@@ -41,7 +41,8 @@ pub(super) async fn peer(shared: &Shared, x: &mut Exchange) -> Result<Box<HttpPe
         upstream::addresses(&head.authority, destination, &shared.resolver, &shared.own).await;
     let credential =
         permit.route().and_then(|r| r.injections.first()).map(|i| i.cell.connection().to_owned());
-    let grouping = Grouping { credential: credential.as_deref(), offer_h2: head.is_h2 };
+    let grouping =
+        Grouping { credential: credential.as_deref(), offer_h2: head.is_h2 || head.wants_trailers };
     let built = found
         .map(|found| upstream::peer(head.scheme, &head.authority, &found, destination, &grouping));
     match built {
@@ -154,6 +155,10 @@ pub(super) fn decide_retry(
 pub(super) fn denial(error: &Error, x: &Exchange) -> Option<Denial> {
     if let Some(denial) = x.denial.clone().or_else(|| x.slot.refusal()) {
         return Some(denial);
+    }
+    if x.slot.is_upgraded() {
+        // Either side may drop an upgraded connection when it has said what it had to say.
+        return None;
     }
     if *error.esource() == ErrorSource::Downstream {
         return downstream_denial(error);

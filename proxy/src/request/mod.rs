@@ -186,6 +186,16 @@ impl ProxyHttp for Gateway {
         Ok(None)
     }
 
+    async fn response_trailer_filter(
+        &self,
+        _session: &mut Session,
+        trailers: &mut http::HeaderMap,
+        x: &mut Exchange,
+    ) -> Result<Option<Bytes>> {
+        response::pass_on_trailers(trailers, x);
+        Ok(None)
+    }
+
     fn error_while_proxy(
         &self,
         _peer: &HttpPeer,

@@ -26,6 +26,8 @@ pub(crate) struct RequestHead {
     pub(crate) is_grpc: bool,
     /// `Upgrade: websocket` was asked for.
     pub(crate) is_upgrade: bool,
+    /// An HTTP/1 client that reads trailers said so (RFC 9110 §10.1.4).
+    pub(crate) wants_trailers: bool,
     /// Kept for a second look only where a plan asks for headers at all.
     pub(crate) headers: HeaderMap,
 }
@@ -85,6 +87,7 @@ pub(super) fn request(
         is_h2: request.version == Version::HTTP_2,
         is_grpc: is_grpc(&request.headers),
         is_upgrade: is_upgrade(request),
+        wants_trailers: wants_trailers(request),
         headers: if keep_headers { request.headers.clone() } else { HeaderMap::new() },
     })
 }
@@ -213,6 +216,12 @@ fn disagreement(named: &[u8], default: Option<u16>) -> Denial {
 fn is_grpc(headers: &HeaderMap) -> bool {
     let kind = headers.get(http::header::CONTENT_TYPE).map(http::HeaderValue::as_bytes);
     kind.is_some_and(|k| k.starts_with(b"application/grpc"))
+}
+
+fn wants_trailers(request: &RequestHeader) -> bool {
+    let codings = request.headers.get_all(http::header::TE).iter();
+    let mut options = codings.flat_map(|v| v.as_bytes().split(|b| *b == b','));
+    options.any(|option| option.trim_ascii().eq_ignore_ascii_case(b"trailers"))
 }
 
 fn is_upgrade(request: &RequestHeader) -> bool {

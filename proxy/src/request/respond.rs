@@ -9,6 +9,7 @@ use http::header::{
 };
 use pingora::Error;
 use pingora::http::ResponseHeader;
+use pingora::protocols::http::ServerSession;
 use pingora::proxy::Session;
 use serde_json::json;
 
@@ -69,9 +70,24 @@ async fn answer(session: &mut Session, x: &mut Exchange, denial: Denial) {
     let is_head = method == "HEAD";
     let empty = body.is_empty() || is_head;
     // The client may be gone already; then there is nobody to tell.
-    if session.write_response_header(Box::new(response), empty).await.is_ok() && !empty {
+    if write_head(session, response, empty).await.is_ok() && !empty {
         x.bytes_out += body.len() as u64;
         let _ = session.write_response_body(Some(body), true).await;
+    }
+}
+
+/// Writes a response head. Pingora's own way puts the end of an HTTP/2 stream into a DATA frame of
+/// its own, and gRPC takes a trailers-only answer only with the end on the HEADERS frame.
+async fn write_head(
+    session: &mut Session,
+    response: ResponseHeader,
+    end: bool,
+) -> pingora::Result<()> {
+    match session.as_downstream_mut() {
+        ServerSession::H2(stream) => stream.write_response_header(Box::new(response), end),
+        ServerSession::H1(_) | ServerSession::Subrequest(_) | ServerSession::Custom(_) => {
+            session.write_response_header(Box::new(response), end).await
+        }
     }
 }
 
