@@ -122,7 +122,7 @@ pub async fn start(
     store.publish(input)?;
     let (shutdown, shutdown_watch) = watch::channel(false);
     let (alive, _) = watch::channel(());
-    let front = Front {
+    let front = Arc::new(Front {
         shared: Arc::clone(&shared),
         proxy: Arc::new(http_proxy(&engine(&config), Gateway { shared: Arc::clone(&shared) })),
         authority,
@@ -133,7 +133,7 @@ pub async fn start(
             size(limits.connections_max).min(Semaphore::MAX_PERMITS),
         )),
         alive: alive.clone(),
-    };
+    });
     let addresses = listen(&config, &front).await?;
     let admin = bind(config.admin).await?;
     let mut addresses = addresses;
@@ -166,12 +166,12 @@ fn engine(config: &ProxyConfig) -> Arc<ServerConf> {
     })
 }
 
-async fn listen(config: &ProxyConfig, front: &Front) -> Result<Addresses, StartError> {
+async fn listen(config: &ProxyConfig, front: &Arc<Front>) -> Result<Addresses, StartError> {
     let mut addresses = Addresses::default();
     for wanted in &config.listen {
         let listener = bind(*wanted).await?;
         addresses.proxy.push(own(&front.shared, &listener, *wanted)?);
-        tokio::spawn(listener::serve_tcp(listener, front.clone()));
+        tokio::spawn(listener::serve_tcp(listener, Arc::clone(front)));
     }
     for socket in &config.unix {
         let listener = bind_unix(&socket.path).map_err(|source| StartError::Listen {
@@ -179,7 +179,11 @@ async fn listen(config: &ProxyConfig, front: &Front) -> Result<Addresses, StartE
             source,
         })?;
         addresses.unix.push(socket.path.clone());
-        tokio::spawn(listener::serve_unix(listener, socket.sandbox.as_str().into(), front.clone()));
+        tokio::spawn(listener::serve_unix(
+            listener,
+            socket.sandbox.as_str().into(),
+            Arc::clone(front),
+        ));
     }
     Ok(addresses)
 }

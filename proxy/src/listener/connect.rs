@@ -30,7 +30,7 @@ pub(super) async fn serve(
     mut wire: Wire,
     head: &Head,
     connection: &Arc<Connection>,
-    front: &Front,
+    front: &Arc<Front>,
 ) -> Option<Wire> {
     let bytes = wire.head_bytes(head).to_vec();
     wire.consume_head(head);

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use pingora::apps::HttpServerApp;
 use pingora::protocols::http::ServerSession;
+use pingora::server::ShutdownWatch;
+use tokio::sync::watch;
 
 use super::{Front, connect};
 use crate::denial::Denial;
@@ -12,9 +14,22 @@ use crate::request::{CURRENT, Connection, Outcome, Scope, plain_answer};
 use crate::stream::head::{Head, slice};
 use crate::stream::{NextHead, Wire};
 
+/// What a connection keeps an eye on, made once for all of its requests.
+struct Watches {
+    shutdown: ShutdownWatch,
+    changes: watch::Receiver<u64>,
+}
+
+impl Watches {
+    fn new(front: &Front) -> Self {
+        Self { shutdown: front.shutdown.clone(), changes: front.shared.store.subscribe() }
+    }
+}
+
 /// Serves the proxy port: CONNECT, absolute-form and base URL.
-pub(super) async fn serve_port(mut wire: Wire, connection: Arc<Connection>, front: &Front) {
-    while let Some(head) = next(&mut wire, &connection, front).await {
+pub(super) async fn serve_port(mut wire: Wire, connection: Arc<Connection>, front: &Arc<Front>) {
+    let mut watches = Watches::new(front);
+    while let Some(head) = next(&mut wire, &connection, front, &mut watches).await {
         if slice(wire.head_bytes(&head), &head.method) == b"CONNECT" {
             match connect::serve(wire, &head, &connection, front).await {
                 Some(kept) => wire = kept,
@@ -22,7 +37,7 @@ pub(super) async fn serve_port(mut wire: Wire, connection: Arc<Connection>, fron
             }
             continue;
         }
-        match exchange(wire, &connection, front).await {
+        match exchange(wire, &connection, front, &mut watches).await {
             Some(kept) => wire = kept,
             None => return,
         }
@@ -32,8 +47,9 @@ pub(super) async fn serve_port(mut wire: Wire, connection: Arc<Connection>, fron
 
 /// Serves what is inside a tunnel, after interception or in clear text.
 pub(super) async fn serve_tunnelled(mut wire: Wire, connection: Arc<Connection>, front: &Front) {
-    while next(&mut wire, &connection, front).await.is_some() {
-        match exchange(wire, &connection, front).await {
+    let mut watches = Watches::new(front);
+    while next(&mut wire, &connection, front, &mut watches).await.is_some() {
+        match exchange(wire, &connection, front, &mut watches).await {
             Some(kept) => wire = kept,
             None => return,
         }
@@ -42,15 +58,19 @@ pub(super) async fn serve_tunnelled(mut wire: Wire, connection: Arc<Connection>,
 }
 
 /// The next well-formed head; what is malformed is answered and recorded here.
-async fn next(wire: &mut Wire, connection: &Connection, front: &Front) -> Option<Head> {
-    let mut shutdown = front.shutdown.clone();
-    if *shutdown.borrow_and_update() {
+async fn next(
+    wire: &mut Wire,
+    connection: &Connection,
+    front: &Front,
+    watches: &mut Watches,
+) -> Option<Head> {
+    if *watches.shutdown.borrow_and_update() {
         return None;
     }
     let next = tokio::select! {
         biased;
         next = wire.next_head() => next,
-        _ = shutdown.changed() => return None,
+        _ = watches.shutdown.changed() => return None,
     };
     match next {
         NextHead::Ready(head) => Some(head),
@@ -88,8 +108,14 @@ async fn refuse(wire: &mut Wire, connection: &Connection, front: &Front, denial:
 }
 
 /// One exchange through Pingora; gives the wire back if it can carry another.
-async fn exchange(wire: Wire, connection: &Arc<Connection>, front: &Front) -> Option<Wire> {
+async fn exchange(
+    wire: Wire,
+    connection: &Arc<Connection>,
+    front: &Front,
+    watches: &mut Watches,
+) -> Option<Wire> {
     let slot = Arc::clone(wire.slot());
+    watches.changes.mark_unchanged();
     let mut session = ServerSession::new_http1(Box::new(wire));
     session.set_keepalive(Some(60));
     let current = (Arc::clone(connection), Arc::clone(&slot));
@@ -98,7 +124,7 @@ async fn exchange(wire: Wire, connection: &Arc<Connection>, front: &Front) -> Op
             tokio::select! {
                 biased;
                 reused = front.proxy.process_new_http(session, &front.shutdown) => reused,
-                _ = slot.revoked(&front.shared) => None,
+                _ = slot.revoked(&front.shared, &mut watches.changes) => None,
             }
         })
         .await?;

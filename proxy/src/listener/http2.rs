@@ -21,7 +21,7 @@ const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
 const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
 
 /// Serves one connection until it ends, is idle for too long, or the process shuts down.
-pub(super) async fn serve(wire: Wire, connection: Arc<Connection>, front: &Front) {
+pub(super) async fn serve(wire: Wire, connection: Arc<Connection>, front: &Arc<Front>) {
     let limits = Arc::clone(&front.shared.limits);
     let hello = server::handshake(Box::new(wire), Some(options(&limits)));
     let Ok(Ok(mut h2)) = tokio::time::timeout(ms(limits.head_ms), hello).await else { return };
@@ -46,7 +46,7 @@ pub(super) async fn serve(wire: Wire, connection: Arc<Connection>, front: &Front
         match accepted {
             Ok(Some(H2Accept::Session(session))) => {
                 let session = ServerSession::new_http2(session);
-                streams.spawn(exchange(session, Arc::clone(&connection), front.clone()));
+                streams.spawn(exchange(session, Arc::clone(&connection), Arc::clone(front)));
             }
             Ok(Some(H2Accept::Rejected)) => {
                 malformed += 1;
@@ -76,18 +76,18 @@ fn options(limits: &Limits) -> H2Options {
 }
 
 /// One exchange through Pingora. Dropping it resets the stream and leaves its siblings alone.
-async fn exchange(mut session: ServerSession, connection: Arc<Connection>, front: Front) {
+async fn exchange(mut session: ServerSession, connection: Arc<Connection>, front: Arc<Front>) {
+    let mut changes = front.shared.store.subscribe();
     let slot = Arc::new(Slot::default());
     let has_body = !session.is_body_empty();
-    let shared = Arc::clone(&front.shared);
     let current = (connection, Arc::clone(&slot));
     CURRENT
         .scope(current, async {
             tokio::select! {
                 biased;
                 _ = front.proxy.process_new_http(session, &front.shutdown) => {}
-                _ = slot.revoked(&shared) => {}
-                () = stalled(&slot, &shared.limits), if has_body => {}
+                _ = slot.revoked(&front.shared, &mut changes) => {}
+                () = stalled(&slot, &front.shared.limits), if has_body => {}
             }
         })
         .await;

@@ -25,7 +25,7 @@ pub(super) async fn serve(
     id: i32,
     scope: &(dyn Fn(Scheme) -> Connection + Send + Sync),
     authority: &Authority,
-    front: &Front,
+    front: &Arc<Front>,
 ) {
     let limits = Arc::clone(&front.shared.limits);
     if socket.prefix().is_empty() {

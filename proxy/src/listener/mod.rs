@@ -24,7 +24,6 @@ use crate::request::{Connection, Gateway, Scope, Shared};
 use crate::stream::{Replay, Socket, Wire};
 
 /// What every connection of this process shares.
-#[derive(Clone)]
 pub(crate) struct Front {
     pub(crate) shared: Arc<Shared>,
     pub(crate) proxy: Arc<HttpProxy<Gateway>>,
@@ -40,7 +39,7 @@ pub(crate) struct Front {
 }
 
 /// Accepts on a TCP listener until shutdown.
-pub(crate) async fn serve_tcp(listener: TcpListener, front: Front) {
+pub(crate) async fn serve_tcp(listener: TcpListener, front: Arc<Front>) {
     loop {
         let Some(place) = place(&front).await else { return };
         let mut shutdown = front.shutdown.clone();
@@ -50,14 +49,14 @@ pub(crate) async fn serve_tcp(listener: TcpListener, front: Front) {
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, peer)) => spawn_tcp(stream, peer, place, front.clone()),
+            Ok((stream, peer)) => spawn_tcp(stream, peer, place, Arc::clone(&front)),
             Err(error) => pause(&error).await,
         }
     }
 }
 
 /// Accepts on a Unix socket that is one sandbox's, until shutdown.
-pub(crate) async fn serve_unix(listener: UnixListener, sandbox: Arc<str>, front: Front) {
+pub(crate) async fn serve_unix(listener: UnixListener, sandbox: Arc<str>, front: Arc<Front>) {
     loop {
         let Some(place) = place(&front).await else { return };
         let mut shutdown = front.shutdown.clone();
@@ -67,7 +66,7 @@ pub(crate) async fn serve_unix(listener: UnixListener, sandbox: Arc<str>, front:
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, _)) => spawn_unix(stream, Arc::clone(&sandbox), place, front.clone()),
+            Ok((stream, _)) => spawn_unix(stream, Arc::clone(&sandbox), place, Arc::clone(&front)),
             Err(error) => pause(&error).await,
         }
     }
@@ -83,7 +82,7 @@ async fn pause(error: &std::io::Error) {
     tokio::time::sleep(std::time::Duration::from_millis(50)).await;
 }
 
-fn spawn_tcp(stream: TcpStream, peer: SocketAddr, place: OwnedSemaphorePermit, front: Front) {
+fn spawn_tcp(stream: TcpStream, peer: SocketAddr, place: OwnedSemaphorePermit, front: Arc<Front>) {
     let _ = stream.set_nodelay(true);
     let ip = match peer.ip() {
         IpAddr::V6(v6) => v6.to_ipv4_mapped().map_or(IpAddr::V6(v6), IpAddr::V4),
@@ -94,7 +93,12 @@ fn spawn_tcp(stream: TcpStream, peer: SocketAddr, place: OwnedSemaphorePermit, f
     spawn(Socket::Tcp(stream), id, connection, place, front);
 }
 
-fn spawn_unix(stream: UnixStream, sandbox: Arc<str>, place: OwnedSemaphorePermit, front: Front) {
+fn spawn_unix(
+    stream: UnixStream,
+    sandbox: Arc<str>,
+    place: OwnedSemaphorePermit,
+    front: Arc<Front>,
+) {
     let connection = Connection { peer: None, scope: Scope::Socket(sandbox) };
     let id = stream.as_raw_fd();
     spawn(Socket::Unix(stream), id, connection, place, front);
@@ -105,7 +109,7 @@ fn spawn(
     id: i32,
     connection: Connection,
     place: OwnedSemaphorePermit,
-    front: Front,
+    front: Arc<Front>,
 ) {
     let alive = front.alive.subscribe();
     tokio::spawn(async move {

@@ -121,8 +121,10 @@ impl Writer {
         let result = if line.is_ok() { "ok" } else { "error" };
         self.metrics.audit_records.with_label_values(&["file", result]).inc();
         if let Ok(line) = line {
-            // Nobody listening is no error.
-            let _ = self.tail.send(line.into());
+            if self.tail.receiver_count() > 0 {
+                // Whoever listened may be gone by now: no error.
+                let _ = self.tail.send(line.into());
+            }
         } else {
             self.healthy.store(false, Ordering::Release);
         }

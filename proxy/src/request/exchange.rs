@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use sallygate_compiler::canonical::{Authority, Scheme};
+use tokio::sync::watch;
 
 use super::parse::RequestHead;
 use super::{Permit, Shared, matching, record};
@@ -128,8 +129,14 @@ impl Slot {
     }
 
     /// Returns when what is in force no longer allows the exchange that holds this slot.
-    pub(crate) async fn revoked(&self, shared: &Shared) -> Denial {
-        let mut changes = shared.store.subscribe();
+    ///
+    /// `changes` must have been made, or marked as seen, before the exchange began: a change that
+    /// comes while it is being admitted is noticed then.
+    pub(crate) async fn revoked(
+        &self,
+        shared: &Shared,
+        changes: &mut watch::Receiver<u64>,
+    ) -> Denial {
         loop {
             if changes.changed().await.is_err() {
                 return std::future::pending().await;

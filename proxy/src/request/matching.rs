@@ -2,6 +2,7 @@
 
 use pingora::http::RequestHeader;
 use sallygate_compiler::key::MatchKey;
+use sallygate_compiler::plan::Action;
 use sallygate_compiler::table::{RouteIndex, RouteTable, Verdict};
 
 use super::parse::RequestHead;
@@ -32,6 +33,7 @@ pub(super) fn nearby(
     let lines: Vec<_> = routes
         .iter()
         .filter_map(|index| plan.egress_routes.get(index.0 as usize))
+        .filter(|route| route.action == Action::Allow)
         .map(|route| {
             let methods =
                 route.r#match.methods.as_ref().map_or("any method".into(), |m| m.join("|"));
