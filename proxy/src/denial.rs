@@ -118,6 +118,8 @@ pub struct Denial {
     pub route: Option<String>,
     /// Better advice than the code's own.
     pub next_step: Option<NextStep>,
+    /// Whether the connection ends with this answer, whatever its code.
+    pub closes: bool,
 }
 
 impl Denial {
@@ -130,6 +132,7 @@ impl Denial {
             retry_after: None,
             route: None,
             next_step: None,
+            closes: false,
         }
     }
 
@@ -154,6 +157,13 @@ impl Denial {
         self
     }
 
+    /// Ends the connection with the answer.
+    #[must_use]
+    pub fn closing(mut self) -> Self {
+        self.closes = true;
+        self
+    }
+
     /// Whether the fault lies with the upstream or with us rather than with the request.
     pub fn is_failure(&self) -> bool {
         self.code.status() >= 500
@@ -161,7 +171,8 @@ impl Denial {
 
     /// Whether the connection can be used on after this answer.
     pub fn keeps_connection(&self) -> bool {
-        !matches!(self.code, Code::BadFraming | Code::HostNotCanonical | Code::Draining)
+        let ends = matches!(self.code, Code::BadFraming | Code::HostNotCanonical | Code::Draining);
+        !ends && !self.closes
     }
 
     /// Advice for the reader.

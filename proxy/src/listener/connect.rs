@@ -54,10 +54,13 @@ pub(super) async fn serve(
     let socket = wire.into_replay()?;
     match admitted.class {
         HostClass::Tunnel(route) => {
-            tunnel::serve(socket, route, &admitted.sandbox, &admitted.authority, front).await;
+            let tunnel =
+                tunnel::serve(socket, route, &admitted.sandbox, &admitted.authority, front);
+            Box::pin(tunnel).await;
         }
         HostClass::Intercept | HostClass::Unknown | HostClass::Passthrough => {
-            intercept::serve(socket, id, &scope, &admitted.authority, front).await;
+            let inside = intercept::serve(socket, id, &scope, &admitted.authority, front);
+            Box::pin(inside).await;
         }
     }
     drop(admitted.count);

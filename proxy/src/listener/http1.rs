@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use super::{Front, connect};
 use crate::denial::Denial;
 use crate::id::ExchangeId;
-use crate::request::{CURRENT, Connection, Outcome, Scope, plain_answer};
+use crate::request::{CURRENT, Connection, Outcome, Scope, check_form, plain_answer};
 use crate::stream::head::{Head, slice};
 use crate::stream::{NextHead, Wire};
 
@@ -73,10 +73,17 @@ async fn next(
         _ = watches.shutdown.changed() => return None,
     };
     match next {
-        NextHead::Ready(head) => Some(head),
+        NextHead::Ready(head) => {
+            let form = check_form(wire.head_bytes(&head), &head, &connection.scope);
+            if let Err(denial) = form {
+                refuse(wire, connection, front, &denial.closing()).await;
+                return None;
+            }
+            Some(head)
+        }
         NextHead::Closed => None,
         NextHead::Refused(denial) => {
-            refuse(wire, connection, front, &denial).await;
+            refuse(wire, connection, front, &denial.closing()).await;
             None
         }
     }
@@ -84,6 +91,22 @@ async fn next(
 
 async fn refuse(wire: &mut Wire, connection: &Connection, front: &Front, denial: &Denial) {
     let id = ExchangeId::new();
+    let host = match &connection.scope {
+        Scope::Tunnel(tunnel) => tunnel.authority.host.as_str(),
+        Scope::Socket(_) | Scope::Port => "",
+    };
+    // Whoever sent this may not be listening; the record is what matters.
+    let _ = wire.answer(&plain_answer(denial, id, "", host, b"")).await;
+    record_refused(id, connection, front, denial);
+}
+
+/// Records a request that was refused before it could become an exchange.
+pub(super) fn record_refused(
+    id: ExchangeId,
+    connection: &Connection,
+    front: &Front,
+    denial: &Denial,
+) {
     let (host, port, sandbox) = match &connection.scope {
         Scope::Tunnel(tunnel) => {
             (tunnel.authority.host.as_str(), tunnel.authority.port, &*tunnel.sandbox)
@@ -91,8 +114,6 @@ async fn refuse(wire: &mut Wire, connection: &Connection, front: &Front, denial:
         Scope::Socket(sandbox) => ("", 0, &**sandbox),
         Scope::Port => ("", 0, ""),
     };
-    // Whoever sent this may not be listening; the record is what matters.
-    let _ = wire.answer(&plain_answer(denial, id, "", host, b"")).await;
     let status = denial.code.status();
     Outcome {
         id,

@@ -10,7 +10,10 @@ use pingora::protocols::http::v2::server::{self, H2Accept, H2Options, HttpSessio
 use tokio::task::JoinSet;
 
 use super::Front;
+use super::http1::record_refused;
 use crate::clock;
+use crate::denial::{Code, Denial};
+use crate::id::ExchangeId;
 use crate::limits::{Limits, ms};
 use crate::request::{CURRENT, Connection, Slot};
 use crate::stream::Wire;
@@ -50,6 +53,8 @@ pub(super) async fn serve(wire: Wire, connection: Arc<Connection>, front: &Arc<F
             }
             Ok(Some(H2Accept::Rejected)) => {
                 malformed += 1;
+                let denial = Denial::new(Code::BadFraming, "the HTTP/2 request is malformed");
+                record_refused(ExchangeId::new(), &connection, front, &denial);
                 if malformed >= MALFORMED_MAX {
                     return;
                 }
@@ -105,10 +110,8 @@ async fn stalled(slot: &Slot, limits: &Limits) {
         let earned = Duration::from_secs(slot.body_bytes() / limits.body_bytes_per_second.max(1));
         deadline = began + ms(limits.body_grace_ms) + earned;
         if clock::now() >= deadline {
-            slot.refuse(crate::denial::Denial::new(
-                crate::denial::Code::BadFraming,
-                "the request body did not come in time",
-            ));
+            let detail = "the request body did not come in time";
+            slot.refuse(Denial::new(Code::BadFraming, detail));
             return;
         }
     }

@@ -40,12 +40,14 @@ pub(super) async fn serve(
         return http1::serve_tunnelled(Wire::plain(socket, limits, id), connection, front).await;
     }
     let connection = Arc::new(scope(Scheme::Https));
-    match tokio::time::timeout(ms(limits.handshake_ms), handshake(socket, authority, front)).await {
+    // Boxed: what a handshake needs must not weigh on the connection for the rest of its life.
+    let shaken = Box::pin(handshake(socket, authority, front));
+    match tokio::time::timeout(ms(limits.handshake_ms), shaken).await {
         Ok(Ok(stream)) => {
             count(front, &stream);
             let wire = Wire::tls(stream, limits, id);
             if wire.is_h2() {
-                http2::serve(wire, connection, front).await;
+                Box::pin(http2::serve(wire, connection, front)).await;
             } else {
                 http1::serve_tunnelled(wire, connection, front).await;
             }

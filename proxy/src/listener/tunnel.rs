@@ -131,7 +131,8 @@ async fn copy(
     idle: Duration,
     bytes: &mut (u64, u64),
 ) -> io::Result<()> {
-    let (mut up, mut down) = ([0u8; COPY_BYTES], [0u8; COPY_BYTES]);
+    // On the heap: arrays would be part of every connection's future, tunnel or not.
+    let (mut up, mut down) = (vec![0u8; COPY_BYTES], vec![0u8; COPY_BYTES]);
     let (mut up_open, mut down_open) = (true, true);
     let silence = tokio::time::sleep(idle);
     tokio::pin!(silence);

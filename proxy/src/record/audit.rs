@@ -8,9 +8,8 @@ use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use aws_lc_rs::digest;
@@ -24,24 +23,67 @@ use crate::metrics::Metrics;
 const FLUSH_EVERY: Duration = Duration::from_millis(50);
 const TAIL_EVENTS: usize = 1024;
 
-enum Message {
-    Event(Box<Event>),
-    Flush(SyncSender<()>),
+/// Events on their way to the writer.
+///
+/// The data path pushes under a short lock and wakes the writer only when the queue was empty; the
+/// writer then lets a batch gather. A wake per event would cost more than the request it records.
+#[derive(Debug)]
+struct Queue {
+    state: Mutex<Waiting>,
+    changed: Condvar,
+    capacity: usize,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    events: Vec<Event>,
+    /// Batches asked for and batches written: a flush waits until they meet.
+    flushes_asked: u64,
+    flushes_done: u64,
+    closed: bool,
+}
+
+impl Queue {
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// `false`: the queue is full.
+    fn push(&self, event: Event) -> bool {
+        let mut waiting = self.lock();
+        if waiting.events.len() >= self.capacity {
+            return false;
+        }
+        let was_empty = waiting.events.is_empty();
+        waiting.events.push(event);
+        drop(waiting);
+        if was_empty {
+            self.changed.notify_all();
+        }
+        true
+    }
+
+    /// Waits for something to do.
+    fn wait(&self) {
+        let idle =
+            |w: &mut Waiting| w.events.is_empty() && w.flushes_asked == w.flushes_done && !w.closed;
+        drop(self.changed.wait_while(self.lock(), idle));
+    }
+
+    /// Lets a batch gather, unless somebody is waiting for it.
+    fn gather(&self) {
+        let patient = |w: &mut Waiting| w.flushes_asked == w.flushes_done && !w.closed;
+        drop(self.changed.wait_timeout_while(self.lock(), FLUSH_EVERY, patient));
+    }
 }
 
 /// Hands events to the writer.
 #[derive(Debug)]
 pub(crate) struct Recorder {
-    queue: SyncSender<Message>,
+    queue: Arc<Queue>,
     tail: broadcast::Sender<Arc<str>>,
     healthy: Arc<AtomicBool>,
     metrics: Arc<Metrics>,
-}
-
-impl std::fmt::Debug for Message {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Message")
-    }
 }
 
 impl Recorder {
@@ -51,16 +93,17 @@ impl Recorder {
         capacity: usize,
         metrics: Arc<Metrics>,
     ) -> std::io::Result<Self> {
-        let (queue, inbox) = sync_channel(capacity);
+        let queue = Arc::new(Queue { state: Mutex::default(), changed: Condvar::new(), capacity });
         let (tail, _) = broadcast::channel(TAIL_EVENTS);
         let healthy = Arc::new(AtomicBool::new(true));
         let writer = Writer {
             log: Log::open(path)?,
+            queue: Arc::clone(&queue),
             tail: tail.clone(),
             healthy: Arc::clone(&healthy),
             metrics: Arc::clone(&metrics),
         };
-        std::thread::Builder::new().name("audit".into()).spawn(move || writer.run(&inbox))?;
+        std::thread::Builder::new().name("audit".into()).spawn(move || writer.run())?;
         Ok(Self { queue, tail, healthy, metrics })
     }
 
@@ -69,13 +112,10 @@ impl Recorder {
         self.healthy.load(Ordering::Acquire)
     }
 
-    /// Hands over one event; never waits.
+    /// Hands over one event; never waits for the disk.
     pub(crate) fn record(&self, event: Event) {
-        match self.queue.try_send(Message::Event(Box::new(event))) {
-            Ok(()) => self.metrics.audit_queue.inc(),
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
-                self.metrics.audit_records.with_label_values(&["file", "dropped"]).inc();
-            }
+        if !self.queue.push(event) {
+            self.metrics.audit_records.with_label_values(&["file", "dropped"]).inc();
         }
     }
 
@@ -86,37 +126,64 @@ impl Recorder {
 
     /// Returns when everything handed over before is in the file.
     pub(crate) fn flush(&self) {
-        let (done, wait) = sync_channel(1);
-        if self.queue.send(Message::Flush(done)).is_ok() {
-            let _ = wait.recv_timeout(Duration::from_secs(5));
-        }
+        let mut waiting = self.queue.lock();
+        waiting.flushes_asked += 1;
+        let mine = waiting.flushes_asked;
+        self.queue.changed.notify_all();
+        let unwritten = |w: &mut Waiting| w.flushes_done < mine;
+        drop(self.queue.changed.wait_timeout_while(waiting, Duration::from_secs(5), unwritten));
+    }
+}
+
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        self.queue.lock().closed = true;
+        self.queue.changed.notify_all();
     }
 }
 
 struct Writer {
     log: Log,
+    queue: Arc<Queue>,
     tail: broadcast::Sender<Arc<str>>,
     healthy: Arc<AtomicBool>,
     metrics: Arc<Metrics>,
 }
 
 impl Writer {
-    fn run(mut self, inbox: &Receiver<Message>) {
+    fn run(mut self) {
+        let mut batch = Vec::new();
         loop {
-            match inbox.recv_timeout(FLUSH_EVERY) {
-                Ok(Message::Event(event)) => self.write(&event),
-                Ok(Message::Flush(done)) => {
-                    self.settle();
-                    let _ = done.send(());
+            self.queue.wait();
+            self.queue.gather();
+            let (flushes, closed) = {
+                let mut waiting = self.queue.lock();
+                std::mem::swap(&mut waiting.events, &mut batch);
+                (waiting.flushes_asked, waiting.closed)
+            };
+            self.metrics.audit_queue.set(i64::try_from(batch.len()).unwrap_or(i64::MAX));
+            for event in batch.drain(..) {
+                self.write(&event);
+            }
+            self.settle();
+            self.queue.lock().flushes_done = flushes;
+            self.queue.changed.notify_all();
+            if closed {
+                return;
+            }
+            while !self.healthy.load(Ordering::Acquire) {
+                // A log that failed is tried again until it works: nothing with a credential
+                // passes meanwhile.
+                std::thread::sleep(FLUSH_EVERY);
+                self.settle();
+                if self.queue.lock().closed {
+                    return;
                 }
-                Err(RecvTimeoutError::Timeout) => self.settle(),
-                Err(RecvTimeoutError::Disconnected) => return self.settle(),
             }
         }
     }
 
     fn write(&mut self, event: &Event) {
-        self.metrics.audit_queue.dec();
         let line = self.log.append(event);
         let result = if line.is_ok() { "ok" } else { "error" };
         self.metrics.audit_records.with_label_values(&["file", result]).inc();

@@ -43,6 +43,7 @@ use crate::upstream::{OwnListeners, Resolver};
 pub(crate) use authorize::Permit;
 pub(crate) use exchange::{CURRENT, Connection, Exchange, Scope, Slot, TunnelScope, alive};
 pub(crate) use identify::{caller, presented};
+pub(crate) use parse::check_form;
 pub(crate) use record::Outcome;
 pub(crate) use respond::plain_answer;
 

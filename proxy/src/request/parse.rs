@@ -11,7 +11,10 @@ use super::{Connection, Scope, Shared, identify};
 use crate::denial::{Code, Denial};
 use crate::limits::size;
 use crate::plan::{ActivePlan, Generation};
-use crate::stream::head::check_method;
+use crate::stream::head::{Head, check_method, slice};
+
+const FORMS: &str = "a proxy takes absolute-form requests, CONNECT, or the base-URL form; inside a \
+    tunnel the target begins with a slash";
 
 /// A request as it was understood: what is matched, and what is sent.
 #[derive(Debug)]
@@ -64,6 +67,7 @@ pub(super) fn request(
     if request.headers.len() > size(shared.limits.headers_max) {
         return Err(bad("too many header fields"));
     }
+    check_lengths(&request.headers)?;
     let place = match &connection.scope {
         Scope::Tunnel(tunnel) => {
             agree(request, &tunnel.authority, tunnel.scheme)?;
@@ -92,6 +96,44 @@ pub(super) fn request(
     })
 }
 
+/// Checks that target and Host can belong to a request on this connection. Pingora looks at them
+/// too, before we are asked, and what it does not like it refuses without a reason or a record.
+pub(crate) fn check_form(bytes: &[u8], head: &Head, scope: &Scope) -> Result<(), Denial> {
+    let (method, target) = (slice(bytes, &head.method), slice(bytes, &head.target));
+    let is_tunnelled = matches!(scope, Scope::Tunnel(_));
+    if method == b"CONNECT" {
+        return if is_tunnelled { Err(bad("CONNECT inside a tunnel")) } else { Ok(()) };
+    }
+    let host = head.host.as_ref().map(|range| slice(bytes, range));
+    if let Some(host) = host {
+        canonical_authority(host, Scheme::Http)?;
+    }
+    if target.first() == Some(&b'/') {
+        return Ok(());
+    }
+    let rest =
+        target.strip_prefix(b"http://").filter(|_| !is_tunnelled).ok_or_else(|| bad(FORMS))?;
+    let authority = canonical_authority(split_absolute(rest).0, Scheme::Http)?;
+    let default = Some(Scheme::Http.default_port());
+    match host {
+        Some(host) if !authority.agrees(host, default) => Err(disagreement(host, default)),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// HTTP/2 frames its messages by itself, so nothing there has looked at what an HTTP/1 upstream
+/// would frame them by.
+fn check_lengths(headers: &HeaderMap) -> Result<(), Denial> {
+    let mut lengths = headers.get_all(http::header::CONTENT_LENGTH).iter();
+    let is_number =
+        |v: &http::HeaderValue| !v.is_empty() && v.as_bytes().iter().all(u8::is_ascii_digit);
+    let (first, second) = (lengths.next(), lengths.next());
+    if second.is_some() || first.is_some_and(|v| !is_number(v)) {
+        return Err(bad("the Content-Length is ambiguous"));
+    }
+    Ok(())
+}
+
 struct Place {
     mode: Mode,
     scheme: Scheme,
@@ -113,12 +155,17 @@ fn entrance(
         // Route names mean something only within one plan, so here the caller comes first.
         return base_url(rest, &identify::sandbox(request, connection, generation)?.plan);
     }
-    Err(bad("a proxy takes absolute-form requests, CONNECT, or the base-URL form"))
+    Err(bad(FORMS))
+}
+
+/// What stands behind `http://`: the authority, and the rest.
+fn split_absolute(rest: &[u8]) -> (&[u8], &[u8]) {
+    let end = rest.iter().position(|b| matches!(b, b'/' | b'?')).unwrap_or(rest.len());
+    rest.split_at(end)
 }
 
 fn absolute(request: &RequestHeader, rest: &[u8]) -> Result<Place, Denial> {
-    let end = rest.iter().position(|b| matches!(b, b'/' | b'?')).unwrap_or(rest.len());
-    let (authority, path) = rest.split_at(end);
+    let (authority, path) = split_absolute(rest);
     let authority = canonical_authority(authority, Scheme::Http)?;
     agree(request, &authority, Scheme::Http)?;
     let path: Cow<'_, [u8]> = match path.first() {

@@ -1,7 +1,8 @@
 //! What an upstream may answer, and what of it is passed on.
 
 use http::header::{
-    CONTENT_LENGTH, HeaderName, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, CONTENT_LENGTH, HeaderName, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
+    TRANSFER_ENCODING, UPGRADE,
 };
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
@@ -160,7 +161,25 @@ pub(super) fn pass_on(response: &mut ResponseHeader, x: &mut Exchange) {
     for name in REMOVED {
         response.remove_header(&HeaderName::from_static(name));
     }
+    if response.status.as_u16() != 101 {
+        remove_hop_by_hop(response);
+    }
     if !response.status.is_informational() || response.status.as_u16() == 101 {
         x.status = response.status.as_u16();
     }
+}
+
+/// What was meant for us and no one behind us (RFC 9110 §7.6.1). `Connection` itself is rewritten
+/// by whoever writes the head, and the fields that frame the body are never an upstream's to hide.
+fn remove_hop_by_hop(response: &mut ResponseHeader) {
+    let options = response.headers.get_all(CONNECTION).iter();
+    let options = options.flat_map(|value| value.as_bytes().split(|b| *b == b','));
+    let named = options.filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok());
+    let is_framing =
+        |name: &HeaderName| [CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING].contains(name);
+    let named: Vec<HeaderName> = named.filter(|name| !is_framing(name)).collect();
+    for name in named {
+        response.remove_header(&name);
+    }
+    response.remove_header("keep-alive");
 }

@@ -59,6 +59,10 @@ pub(crate) fn end(bytes: &[u8], from: usize) -> Option<usize> {
 
 /// Parses a complete head (up to and with its empty line).
 pub(crate) fn parse(bytes: &[u8], limits: &Limits) -> Result<Head, Denial> {
+    // It may have come in one piece, before anybody counted.
+    if bytes.len() > size(limits.head_bytes) {
+        return Err(bad("the request head is too long"));
+    }
     let mut lines = Lines { bytes, at: 0 };
     let line = lines.next()?;
     let (method, target, version) = request_line(bytes, line, limits)?;

@@ -164,13 +164,14 @@ impl Wire {
 
     /// Waits for bytes without holding a buffer: an idle connection costs no more than its socket.
     async fn first_bytes(&mut self) -> io::Result<usize> {
-        let mut stack = [0u8; 2048];
-        let n = match &mut self.transport {
-            Transport::Plain(s) => s.read(&mut stack).await?,
-            Transport::Tls(s) => s.read(&mut stack).await?,
-        };
-        self.inbuf.extend_from_slice(stack.get(..n).unwrap_or_default());
-        Ok(n)
+        std::future::poll_fn(|cx| {
+            let mut stack = [0u8; 4096];
+            let mut first = ReadBuf::new(&mut stack);
+            ready!(self.poll_fill(cx, &mut first))?;
+            self.inbuf.extend_from_slice(first.filled());
+            Poll::Ready(Ok(first.filled().len()))
+        })
+        .await
     }
 
     async fn whole_head(&mut self) -> Result<Head, NextHead> {
@@ -322,6 +323,8 @@ impl Wire {
             .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline.into())));
         while timer.as_mut().poll(cx).is_ready() {
             if clock::now() >= deadline {
+                let detail = "the request body did not come in time";
+                self.slot.refuse(Denial::new(Code::BadFraming, detail));
                 return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
             }
             timer.as_mut().reset(deadline.into());
@@ -439,10 +442,11 @@ impl Wire {
 }
 
 async fn discard(stream: &mut (impl AsyncRead + Unpin), max: usize) {
-    let mut stack = [0u8; 4096];
+    // On the heap: an array would be part of every connection's future.
+    let mut heap = vec![0u8; 4096];
     let mut total = 0;
     while total < max {
-        match stream.read(&mut stack).await {
+        match stream.read(&mut heap).await {
             Ok(n) if n > 0 => total += n,
             _ => return,
         }
