@@ -163,7 +163,8 @@ pub struct Metrics {
     pub(crate) duration: HistogramVec,
     pub(crate) overhead: Histogram,
     pub(crate) upstream_errors: IntCounterVec,
-    pub(crate) upstream_connections: IntCounterVec,
+    /// New connections, and connections from the pool: looked up once.
+    pub(crate) upstream_taken: [IntCounter; 2],
     pub(crate) tls_handshakes: IntCounterVec,
     pub(crate) leaf_certificates: IntCounterVec,
     pub(crate) credential_resolutions: IntCounterVec,
@@ -208,12 +209,16 @@ impl Metrics {
     pub fn new() -> Result<Self, prometheus::Error> {
         let r = Registry::new();
         gauges(&r, &BUILD_INFO)?.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        let upstream = counters(&r, &UPSTREAM_CONNECTIONS)?;
         Ok(Self {
             requests: counters(&r, &REQUESTS)?,
             duration: histograms(&r, &DURATION, SECONDS)?,
             overhead: histograms(&r, &OVERHEAD, OVERHEAD_SECONDS)?.with_label_values(&["decide"]),
             upstream_errors: counters(&r, &UPSTREAM_ERRORS)?,
-            upstream_connections: counters(&r, &UPSTREAM_CONNECTIONS)?,
+            upstream_taken: [
+                upstream.with_label_values(&["new"]),
+                upstream.with_label_values(&["reused"]),
+            ],
             tls_handshakes: counters(&r, &TLS_HANDSHAKES)?,
             leaf_certificates: counters(&r, &LEAF_CERTIFICATES)?,
             credential_resolutions: counters(&r, &CREDENTIAL_RESOLUTIONS)?,

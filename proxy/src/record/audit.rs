@@ -4,6 +4,7 @@
 //! what does not fit is counted. While the log cannot be written, nothing with a credential is
 //! sent: a use of a credential that nobody can see afterwards must not happen.
 
+use std::cell::RefCell;
 use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -13,6 +14,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use aws_lc_rs::digest;
+use prometheus::IntCounter;
 use tokio::sync::broadcast;
 
 use super::event::Event;
@@ -22,6 +24,8 @@ use crate::metrics::Metrics;
 /// How long a record may wait in memory before it is in the file.
 const FLUSH_EVERY: Duration = Duration::from_millis(50);
 const TAIL_EVENTS: usize = 1024;
+/// Memory that an unusually large batch leaves behind.
+const BATCH_BYTES_KEPT: usize = 1 << 20;
 
 /// Events on their way to the writer.
 ///
@@ -36,7 +40,9 @@ struct Queue {
 
 #[derive(Debug, Default)]
 struct Waiting {
-    events: Vec<Event>,
+    /// Records as JSON, one behind the other, each ended by a line feed.
+    text: Vec<u8>,
+    records: usize,
     /// Batches asked for and batches written: a flush waits until they meet.
     flushes_asked: u64,
     flushes_done: u64,
@@ -49,13 +55,15 @@ impl Queue {
     }
 
     /// `false`: the queue is full.
-    fn push(&self, event: Event) -> bool {
+    fn push(&self, record: &[u8]) -> bool {
         let mut waiting = self.lock();
-        if waiting.events.len() >= self.capacity {
+        if waiting.records >= self.capacity {
             return false;
         }
-        let was_empty = waiting.events.is_empty();
-        waiting.events.push(event);
+        waiting.text.extend_from_slice(record);
+        waiting.text.push(b'\n');
+        waiting.records += 1;
+        let was_empty = waiting.records == 1;
         drop(waiting);
         if was_empty {
             self.changed.notify_all();
@@ -66,7 +74,7 @@ impl Queue {
     /// Waits for something to do.
     fn wait(&self) {
         let idle =
-            |w: &mut Waiting| w.events.is_empty() && w.flushes_asked == w.flushes_done && !w.closed;
+            |w: &mut Waiting| w.records == 0 && w.flushes_asked == w.flushes_done && !w.closed;
         drop(self.changed.wait_while(self.lock(), idle));
     }
 
@@ -101,6 +109,7 @@ impl Recorder {
             queue: Arc::clone(&queue),
             tail: tail.clone(),
             healthy: Arc::clone(&healthy),
+            written: metrics.audit_records.with_label_values(&["file", "ok"]),
             metrics: Arc::clone(&metrics),
         };
         std::thread::Builder::new().name("audit".into()).spawn(move || writer.run())?;
@@ -113,8 +122,16 @@ impl Recorder {
     }
 
     /// Hands over one event; never waits for the disk.
-    pub(crate) fn record(&self, event: Event) {
-        if !self.queue.push(event) {
+    pub(crate) fn record(&self, event: &Event<&str>) {
+        thread_local! {
+            static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+        }
+        let taken = SCRATCH.with_borrow_mut(|scratch| {
+            scratch.clear();
+            // JSON escapes line feeds, so a record is one line whatever it holds.
+            serde_json::to_writer(&mut *scratch, event).is_ok() && self.queue.push(scratch)
+        });
+        if !taken {
             self.metrics.audit_records.with_label_values(&["file", "dropped"]).inc();
         }
     }
@@ -148,23 +165,26 @@ struct Writer {
     tail: broadcast::Sender<Arc<str>>,
     healthy: Arc<AtomicBool>,
     metrics: Arc<Metrics>,
+    written: IntCounter,
 }
 
 impl Writer {
     fn run(mut self) {
-        let mut batch = Vec::new();
+        let mut batch: Vec<u8> = Vec::new();
         loop {
             self.queue.wait();
             self.queue.gather();
-            let (flushes, closed) = {
+            let (flushes, closed, records) = {
                 let mut waiting = self.queue.lock();
-                std::mem::swap(&mut waiting.events, &mut batch);
-                (waiting.flushes_asked, waiting.closed)
+                std::mem::swap(&mut waiting.text, &mut batch);
+                (waiting.flushes_asked, waiting.closed, std::mem::take(&mut waiting.records))
             };
-            self.metrics.audit_queue.set(i64::try_from(batch.len()).unwrap_or(i64::MAX));
-            for event in batch.drain(..) {
-                self.write(&event);
+            self.metrics.audit_queue.set(i64::try_from(records).unwrap_or(i64::MAX));
+            for record in batch.split(|byte| *byte == b'\n').filter(|record| !record.is_empty()) {
+                self.write(record);
             }
+            batch.clear();
+            batch.shrink_to(BATCH_BYTES_KEPT);
             self.settle();
             self.queue.lock().flushes_done = flushes;
             self.queue.changed.notify_all();
@@ -183,17 +203,17 @@ impl Writer {
         }
     }
 
-    fn write(&mut self, event: &Event) {
-        let line = self.log.append(event);
-        let result = if line.is_ok() { "ok" } else { "error" };
-        self.metrics.audit_records.with_label_values(&["file", result]).inc();
-        if let Ok(line) = line {
-            if self.tail.receiver_count() > 0 {
-                // Whoever listened may be gone by now: no error.
-                let _ = self.tail.send(line.into());
-            }
-        } else {
+    fn write(&mut self, record: &[u8]) {
+        let line = self.log.append(record);
+        if line.is_err() {
             self.healthy.store(false, Ordering::Release);
+            self.metrics.audit_records.with_label_values(&["file", "error"]).inc();
+            return;
+        }
+        self.written.inc();
+        if self.tail.receiver_count() > 0 {
+            // Whoever listened may be gone by now: no error.
+            let _ = self.tail.send(String::from_utf8_lossy(&self.log.line).into());
         }
     }
 
@@ -213,6 +233,8 @@ struct Log {
     file: BufWriter<File>,
     seq: u64,
     head: String,
+    /// The line that was written last.
+    line: Vec<u8>,
 }
 
 impl Log {
@@ -220,21 +242,30 @@ impl Log {
         let (seq, head) = verify::last(path)?;
         let mut file = OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
         file.seek(SeekFrom::End(0))?;
-        Ok(Self { path: path.into(), file: BufWriter::with_capacity(64 * 1024, file), seq, head })
+        Ok(Self {
+            path: path.into(),
+            file: BufWriter::with_capacity(64 * 1024, file),
+            seq,
+            head,
+            line: Vec::new(),
+        })
     }
 
-    fn append(&mut self, event: &Event) -> std::io::Result<String> {
-        let body = serde_json::to_string(event)?;
-        let body = body.strip_prefix('{').unwrap_or(&body);
-        let chained = format!("{{\"seq\":{},\"prev\":\"{}\",{body}", self.seq + 1, self.head);
-        let hash = hash(chained.as_bytes());
-        let line =
-            format!("{},\"hash\":\"{hash}\"}}", chained.strip_suffix('}').unwrap_or(&chained));
-        self.file.write_all(line.as_bytes())?;
+    /// Puts the record into the chain: what is hashed is the line without its own hash.
+    fn append(&mut self, record: &[u8]) -> std::io::Result<()> {
+        let body = record.strip_prefix(b"{").and_then(|r| r.strip_suffix(b"}")).unwrap_or_default();
+        self.line.clear();
+        write!(self.line, "{{\"seq\":{},\"prev\":\"{}\",", self.seq + 1, self.head)?;
+        self.line.extend_from_slice(body);
+        self.line.push(b'}');
+        let hash = hash(&self.line);
+        self.line.pop();
+        write!(self.line, ",\"hash\":\"{hash}\"}}")?;
+        self.file.write_all(&self.line)?;
         self.file.write_all(b"\n")?;
         self.seq += 1;
         self.head = hash;
-        Ok(line)
+        Ok(())
     }
 
     fn flush(&mut self) -> std::io::Result<()> {
@@ -254,10 +285,12 @@ impl Log {
 
 /// SHA-256 in hexadecimal.
 pub(super) fn hash(bytes: &[u8]) -> String {
-    use std::fmt::Write;
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digit = |n: u8| DIGITS.get(usize::from(n)).copied().map_or('0', char::from);
     let mut text = String::with_capacity(GENESIS.len());
     for byte in digest::digest(&digest::SHA256, bytes).as_ref() {
-        let _ = write!(text, "{byte:02x}");
+        text.push(digit(byte >> 4));
+        text.push(digit(byte & 15));
     }
     text
 }
@@ -276,13 +309,13 @@ mod tests {
         let path = directory.path().join("audit.jsonl");
         for _ in 0..2 {
             let recorder = recorder(&path);
-            recorder.record(Event { method: "GET".into(), ..Event::default() });
+            recorder.record(&Event { method: "GET", ..Event::default() });
             recorder.flush();
         }
         let mut torn = OpenOptions::new().append(true).open(&path).unwrap();
         torn.write_all(b"{\"seq\":3,\"prev\":\"").unwrap();
         let again = recorder(&path);
-        again.record(Event::default());
+        again.record(&Event::default());
         again.flush();
         assert_eq!(verify::verify(&path).unwrap().records, 3);
     }
@@ -293,7 +326,7 @@ mod tests {
         let path = directory.path().join("audit.jsonl");
         let recorder = recorder(&path);
         for n in 0..5 {
-            recorder.record(Event { status: n, ..Event::default() });
+            recorder.record(&Event { status: n, ..Event::default() });
         }
         recorder.flush();
         let text = std::fs::read_to_string(&path).unwrap();

@@ -4,55 +4,57 @@ use serde::{Deserialize, Serialize};
 
 /// One exchange, or one tunnel. Field names are API.
 ///
+/// Written from borrowed text (`Event<&str>`), so that a record costs no allocation; read into owned.
+///
 /// Never in here: a header value, a query, a body, a secret. The raw path only when configured.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct Event {
+pub struct Event<S = String> {
     /// RFC 3339, milliseconds, UTC: when the exchange began.
-    pub time: String,
+    pub time: S,
     /// Identifies the exchange; also in the answer.
-    pub request_id: String,
+    pub request_id: S,
     /// The decision's name for `explain`.
-    pub decision: String,
+    pub decision: S,
     /// Who asked; empty before anyone is identified.
-    pub sandbox: String,
+    pub sandbox: S,
     /// Profile whose plan decided.
-    pub profile: String,
+    pub profile: S,
     /// Digest of that plan.
-    pub plan: String,
+    pub plan: S,
     /// `absolute`, `connect`, `intercept`, `tunnel` or `base-url`.
-    pub mode: String,
+    pub mode: S,
     /// Protocol with the sandbox: `h1`, `h2` or `tcp`.
-    pub protocol: String,
+    pub protocol: S,
     /// Protocol with the upstream; empty when none was reached.
-    pub upstream_protocol: String,
+    pub upstream_protocol: S,
     /// Request method.
-    pub method: String,
+    pub method: S,
     /// Canonical host.
-    pub host: String,
+    pub host: S,
     /// Port.
     pub port: u16,
     /// Route that decided.
-    pub route: String,
+    pub route: S,
     /// Path patterns of that route.
-    pub template: String,
+    pub template: S,
     /// Raw path without query; only when configured.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub path: Option<String>,
+    pub path: Option<S>,
     /// `allow`, `deny` or `error`.
-    pub verdict: String,
+    pub verdict: S,
     /// Code of the answer; `ok` when the upstream's was passed on.
-    pub code: String,
+    pub code: S,
     /// Reason in the answer; empty when the upstream's was passed on.
-    pub detail: String,
+    pub detail: S,
     /// HTTP status that the sandbox saw; 0 when none was sent.
     pub status: u16,
     /// Connection whose credential was injected; empty when none was.
-    pub credential: String,
+    pub credential: S,
     /// `warm`, `cold` or empty.
-    pub credential_cache: String,
+    pub credential_cache: S,
     /// Address that was connected to.
-    pub upstream_address: String,
+    pub upstream_address: S,
     /// Whether the upstream connection was used before.
     pub upstream_reused: bool,
     /// Request body bytes.

@@ -1,6 +1,6 @@
 //! One exchange while it is under way, and what ends it from outside.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -226,7 +226,7 @@ pub(crate) struct Exchange {
     pub(super) credential_cache: &'static str,
     pub(super) denial: Option<Denial>,
     pub(super) timings: Timings,
-    pub(super) upstream_address: Option<String>,
+    pub(super) upstream_address: Option<SocketAddr>,
     pub(super) upstream_reused: bool,
     pub(super) upstream_h2: bool,
     pub(super) attempts: u32,

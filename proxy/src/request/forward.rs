@@ -76,9 +76,9 @@ pub(super) fn refuse(x: &mut Exchange, denial: Denial) -> Box<Error> {
 pub(super) fn connected(shared: &Shared, reused: bool, peer: &HttpPeer, x: &mut Exchange) {
     x.timings.connected = Some(clock::now());
     x.upstream_reused = reused;
-    x.upstream_address = Some(peer._address.to_string());
-    let state = if reused { "reused" } else { "new" };
-    shared.metrics.upstream_connections.with_label_values(&[state]).inc();
+    x.upstream_address = peer._address.as_inet().copied();
+    let [new, again] = &shared.metrics.upstream_taken;
+    if reused { again.inc() } else { new.inc() }
 }
 
 /// Makes the upstream request from the value that was matched.

@@ -8,7 +8,7 @@ use time::format_description::well_known::Rfc3339;
 
 use super::{Exchange, Permit, Shared};
 use crate::clock;
-use crate::denial::{Code, Denial};
+use crate::denial::Denial;
 use crate::id::ExchangeId;
 use crate::record::{Durations, Event};
 
@@ -33,48 +33,67 @@ pub(super) fn cut_off(x: &mut Exchange) {
 fn write(shared: &Shared, x: &Exchange) {
     let durations = durations(x);
     count(shared, x, &durations);
-    shared.recorder.record(event(x, durations, shared.raw_path));
-}
-
-fn event(x: &Exchange, durations: Durations, raw_path: bool) -> Event {
     let route = x.permit.as_ref().and_then(Permit::route);
     let head = x.head.as_deref();
     let denial = x.denial.as_ref();
-    let denied_by = denial.and_then(|d| d.route.clone());
-    let credential =
-        route.and_then(|r| r.injections.first()).map(|i| i.cell.connection().to_owned());
-    Event {
-        time: rfc3339(x.began_wall),
-        request_id: x.id.to_string(),
-        decision: format!("dec_{}", x.id),
-        sandbox: x.sandbox.as_ref().map(|s| s.id.to_string()).unwrap_or_default(),
-        profile: x.sandbox.as_ref().map(|s| s.plan.profile.to_string()).unwrap_or_default(),
-        plan: x.sandbox.as_ref().map(|s| s.plan.digest.to_string()).unwrap_or_default(),
-        mode: head.map(|h| h.mode.as_str().to_owned()).unwrap_or_default(),
-        protocol: if head.is_some_and(|h| h.is_h2) { "h2" } else { "h1" }.into(),
-        upstream_protocol: match (&x.upstream_address, x.upstream_h2) {
-            (None, _) => String::new(),
-            (Some(_), true) => "h2".into(),
-            (Some(_), false) => "h1".into(),
+    let sandbox = x.sandbox.as_deref();
+    let credential = route.and_then(|r| r.injections.first()).map(|i| i.cell.connection());
+    let (id, time) = (x.id.text(), Timestamp::new(x.began_wall));
+    let address = x.upstream_address.map(|address| address.to_string()).unwrap_or_default();
+    shared.recorder.record(&Event {
+        time: time.as_str(),
+        request_id: id.id(),
+        decision: id.decision(),
+        sandbox: sandbox.map_or("", |s| &s.id),
+        profile: sandbox.map_or("", |s| &s.plan.profile),
+        plan: sandbox.map_or("", |s| &s.plan.digest),
+        mode: head.map_or("", |h| h.mode.as_str()),
+        protocol: if head.is_some_and(|h| h.is_h2) { "h2" } else { "h1" },
+        upstream_protocol: match (x.upstream_address, x.upstream_h2) {
+            (None, _) => "",
+            (Some(_), true) => "h2",
+            (Some(_), false) => "h1",
         },
-        method: head.map(|h| h.method.to_string()).unwrap_or_default(),
-        host: head.map(|h| h.authority.host.as_str().to_owned()).unwrap_or_default(),
+        method: head.map_or("", |h| h.method.as_str()),
+        host: head.map_or("", |h| h.authority.host.as_str()),
         port: head.map(|h| h.authority.port).unwrap_or_default(),
-        route: denied_by.or_else(|| route.map(|r| r.id.to_string())).unwrap_or_default(),
-        template: route.map(|r| r.template.to_string()).unwrap_or_default(),
-        path: head.filter(|_| raw_path).map(|h| h.target.path().to_owned()),
-        verdict: verdict(denial, x.status).into(),
-        code: code(denial, x.status).into(),
-        detail: denial.map(|d| d.detail.to_string()).unwrap_or_default(),
+        route: denial
+            .and_then(|d| d.route.as_deref())
+            .or(route.map(|r| &*r.id))
+            .unwrap_or_default(),
+        template: route.map_or("", |r| &r.template),
+        path: head.filter(|_| shared.raw_path).map(|h| h.target.path()),
+        verdict: verdict(denial, x.status),
+        code: code(denial, x.status),
+        detail: denial.map_or("", |d| &d.detail),
         status: x.status,
         // Only what really left counts as a use of the credential.
         credential: credential.filter(|_| x.upstream_address.is_some()).unwrap_or_default(),
-        credential_cache: x.credential_cache.into(),
-        upstream_address: x.upstream_address.clone().unwrap_or_default(),
+        credential_cache: x.credential_cache,
+        upstream_address: &address,
         upstream_reused: x.upstream_reused,
         bytes_in: x.bytes_in,
         bytes_out: x.bytes_out,
         durations_us: durations,
+    });
+}
+
+/// RFC 3339 in UTC with milliseconds, without an allocation.
+struct Timestamp([u8; 32], usize);
+
+impl Timestamp {
+    fn new(since_epoch: Duration) -> Self {
+        let nanos = i128::try_from(since_epoch.as_millis()).unwrap_or(0) * 1_000_000;
+        let time =
+            OffsetDateTime::from_unix_timestamp_nanos(nanos).unwrap_or(OffsetDateTime::UNIX_EPOCH);
+        let mut text = [0u8; 32];
+        let length = time.format_into(&mut text.as_mut_slice(), &Rfc3339).unwrap_or(0);
+        Self(text, length)
+    }
+
+    fn as_str(&self) -> &str {
+        let text = self.0.get(..self.1).unwrap_or_default();
+        std::str::from_utf8(text).unwrap_or_default()
     }
 }
 
@@ -173,38 +192,29 @@ impl Outcome<'_> {
             .requests
             .with_label_values(&[verdict, code, self.route, self.profile, "tcp"])
             .inc();
-        if self.denial.is_some_and(|d| d.code == Code::Draining) {
-            tracing::debug!("refused while draining");
-        }
-        shared.recorder.record(Event {
-            time: rfc3339(wall),
-            request_id: self.id.to_string(),
-            decision: format!("dec_{}", self.id),
-            sandbox: self.sandbox.into(),
-            profile: self.profile.into(),
-            plan: self.plan.into(),
-            mode: self.mode.into(),
-            protocol: if self.mode == "tunnel" { "tcp" } else { "h1" }.into(),
-            method: self.method.into(),
-            host: self.host.into(),
+        let (id, time) = (self.id.text(), Timestamp::new(wall));
+        shared.recorder.record(&Event {
+            time: time.as_str(),
+            request_id: id.id(),
+            decision: id.decision(),
+            sandbox: self.sandbox,
+            profile: self.profile,
+            plan: self.plan,
+            mode: self.mode,
+            protocol: if self.mode == "tunnel" { "tcp" } else { "h1" },
+            method: self.method,
+            host: self.host,
             port: self.port,
-            route: route.into(),
-            verdict: verdict.into(),
-            code: code.into(),
-            detail: self.denial.map(|d| d.detail.to_string()).unwrap_or_default(),
+            route,
+            verdict,
+            code,
+            detail: self.denial.map_or("", |d| &d.detail),
             status: self.status,
-            upstream_address: self.upstream_address,
+            upstream_address: &self.upstream_address,
             bytes_in: self.bytes.0,
             bytes_out: self.bytes.1,
             durations_us: Durations { total, ..Durations::default() },
             ..Event::default()
         });
     }
-}
-
-fn rfc3339(since_epoch: Duration) -> String {
-    let nanos = i128::try_from(since_epoch.as_millis()).unwrap_or(0) * 1_000_000;
-    let time =
-        OffsetDateTime::from_unix_timestamp_nanos(nanos).unwrap_or(OffsetDateTime::UNIX_EPOCH);
-    time.format(&Rfc3339).unwrap_or_default()
 }

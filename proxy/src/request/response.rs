@@ -16,8 +16,9 @@ use crate::denial::{Code, Denial};
 use crate::limits::Limits;
 
 /// Invites clients to a way past the proxy, or speaks for a proxy that is not ours.
-const REMOVED: &[&str] =
-    &["alt-svc", "proxy-authenticate", "proxy-authorization", "proxy-connection", "proxy-status"];
+fn is_removed(name: &str) -> bool {
+    name == "alt-svc" || name.starts_with("proxy-")
+}
 
 /// Checks the head of an upstream's answer. Runs for informational ones too.
 pub(super) fn accept(
@@ -158,8 +159,10 @@ fn broken(x: &mut Exchange, detail: &'static str) -> Box<Error> {
 
 /// What is passed on to the sandbox.
 pub(super) fn pass_on(response: &mut ResponseHeader, x: &mut Exchange) {
-    for name in REMOVED {
-        response.remove_header(&HeaderName::from_static(name));
+    let removed: Vec<_> =
+        response.headers.keys().filter(|name| is_removed(name.as_str())).cloned().collect();
+    for name in &removed {
+        response.remove_header(name);
     }
     if response.status.as_u16() != 101 {
         remove_hop_by_hop(response);

@@ -139,7 +139,8 @@ impl Wire {
         self.slot = Arc::new(Slot::default());
         if self.inbuf.is_empty() {
             self.inbuf = BytesMut::new();
-            match tokio::time::timeout(ms(self.limits.keepalive_ms), self.first_bytes()).await {
+            // Pingora's timer: coarse, and free for the many waits that never run out.
+            match pingora_timeout::timeout(ms(self.limits.keepalive_ms), self.first_bytes()).await {
                 Ok(Ok(n)) if n > 0 => {}
                 _ => return NextHead::Closed,
             }
