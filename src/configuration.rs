@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use sallygate_compiler::diagnostic::{Diagnostic, Diagnostics};
 use sallygate_compiler::plan::Plan;
 use sallygate_compiler::read::{Document, Spanned, Table};
-use sallygate_compiler::snapshot::{self, Targets};
+use sallygate_compiler::snapshot::{self, Policy, Targets, ValueSource};
 use sallygate_compiler::source::SourceFile;
 use sallygate_compiler::{Compilation, compile};
 use sallygate_proxy::Input;
@@ -22,6 +22,8 @@ pub(crate) struct Configuration {
     pub(crate) log: LogSettings,
     pub(crate) data_dir: PathBuf,
     pub(crate) input: Input,
+    /// As it was written, with the place of everything.
+    pub(crate) policy: Policy,
     /// Warnings; errors would have kept the configuration from being made.
     pub(crate) warnings: Diagnostics,
 }
@@ -66,33 +68,43 @@ pub(crate) fn load(path: &Path) -> Result<Configuration, Diagnostics> {
             return Err(found.sorted());
         }
     };
-    let input = input(&settings, &mut found);
+    let (mut input, policy) = input(&settings, &mut found);
     if found.has_errors() {
         return Err(found.sorted());
     }
+    let base = path.parent().unwrap_or(Path::new(""));
+    for connection in &mut input.connections {
+        if let ValueSource::File(file) = &mut connection.value {
+            *file = base.join(&*file).display().to_string();
+        }
+    }
     let Settings { proxy, log, data_dir, .. } = settings;
-    Ok(Configuration { proxy, log, data_dir, input, warnings: found.sorted() })
+    Ok(Configuration { proxy, log, data_dir, input, policy, warnings: found.sorted() })
 }
 
-fn input(settings: &Settings, found: &mut Diagnostics) -> Input {
+fn input(settings: &Settings, found: &mut Diagnostics) -> (Input, Policy) {
     let (PolicySource::File(path) | PolicySource::Plans(_, path)) = &settings.policy;
     let file = match source(path) {
         Ok(file) => file,
         Err(unreadable) => {
             found.append(unreadable);
-            return Input::default();
+            return (Input::default(), Policy::default());
         }
     };
     let policy = snapshot::read_policy(&file, found);
-    let Compilation { mut plans, sandboxes, connections, diagnostics } = compile(&settings.targets, &policy);
+    let Compilation { mut plans, sandboxes, connections, diagnostics } =
+        compile(&settings.targets, &policy);
     found.append(diagnostics);
     if let PolicySource::Plans(named, _) = &settings.policy {
         plans = ready_plans(named, found);
     }
-    Input { plans, sandboxes, connections }
+    (Input { plans, sandboxes, connections }, policy)
 }
 
-fn ready_plans(named: &[(Spanned<String>, PathBuf)], found: &mut Diagnostics) -> BTreeMap<String, Plan> {
+fn ready_plans(
+    named: &[(Spanned<String>, PathBuf)],
+    found: &mut Diagnostics,
+) -> BTreeMap<String, Plan> {
     let mut plans = BTreeMap::new();
     for (profile, path) in named {
         match fs::read(path).map_err(|e| unreadable(path, &e)) {
@@ -106,6 +118,33 @@ fn ready_plans(named: &[(Spanned<String>, PathBuf)], found: &mut Diagnostics) ->
         }
     }
     plans
+}
+
+/// The data directory of the configuration at `path`, whatever else may be wrong with it.
+pub(crate) fn data_dir(path: &Path) -> PathBuf {
+    let table = raw(path);
+    let given = table.get("data_dir").and_then(toml::Value::as_str);
+    within(path.parent().unwrap_or(Path::new("")), given.unwrap_or("."))
+}
+
+/// Where that configuration puts the audit log.
+pub(crate) fn audit_path(path: &Path) -> PathBuf {
+    let table = raw(path);
+    let audit = table.get("audit").and_then(|audit| audit.get("path"));
+    match audit.and_then(toml::Value::as_str) {
+        Some(given) => path.parent().unwrap_or(Path::new("")).join(given),
+        None => data_dir(path).join("audit.jsonl"),
+    }
+}
+
+fn raw(path: &Path) -> toml::Table {
+    let text = fs::read_to_string(path).unwrap_or_default();
+    text.parse().unwrap_or_default()
+}
+
+/// `path` as seen from `base`, without a `.` in the middle.
+fn within(base: &Path, path: &str) -> PathBuf {
+    if path == "." && !base.as_os_str().is_empty() { base.into() } else { base.join(path) }
 }
 
 /// Reads a file for diagnostics that point into it.
@@ -126,12 +165,13 @@ fn unreadable(path: &Path, error: &std::io::Error) -> Diagnostics {
 fn settings(document: &Document<'_>, base: &Path) -> Settings {
     let mut root = document.root();
     let at = |path: &str| base.join(path);
-    let data_dir = at(&text(&mut root, "data_dir", "."));
+    let data_dir = within(base, &text(&mut root, "data_dir", "."));
     let policy_path = at(&text(&mut root, "policy", "policy.toml"));
     let policy = match root.table("plans") {
         None => PolicySource::File(policy_path),
         Some(mut plans) => {
-            let named = plans.string_entries().into_iter().map(|(name, path)| (name, at(&path.value)));
+            let named =
+                plans.string_entries().into_iter().map(|(name, path)| (name, at(&path.value)));
             PolicySource::Plans(named.collect(), policy_path)
         }
     };
@@ -155,7 +195,10 @@ fn proxy_settings(root: &mut Table<'_>, base: &Path, data_dir: &Path) -> ProxyCo
         audit: data_dir.join("audit.jsonl"),
         raw_path: false,
         dns: Vec::new(),
-        operator_token: fs::read_to_string(data_dir.join("operator.token")).unwrap_or_default().trim().into(),
+        operator_token: fs::read_to_string(data_dir.join("operator.token"))
+            .unwrap_or_default()
+            .trim()
+            .into(),
         limits: Limits::default(),
     };
     if let Some(mut table) = root.table("proxy") {
@@ -195,11 +238,18 @@ fn proxy_table(table: &mut Table<'_>, base: &Path, config: &mut ProxyConfig) {
         config.listen = addresses(table, "listen", &listen);
     }
     if let Some(prefix) = table.string("egress_prefix") {
-        let is_segment = |p: &str| !p.is_empty() && p.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
+        let is_segment = |p: &str| {
+            !p.is_empty() && p.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+        };
         if is_segment(&prefix.value) {
             config.egress_prefix = prefix.value;
         } else {
-            table.refuse_at("egress_prefix", prefix.span, "BAD_VALUE", "`egress_prefix` is one path segment of letters, digits, `-`, `_` and `.`");
+            table.refuse_at(
+                "egress_prefix",
+                prefix.span,
+                "BAD_VALUE",
+                "`egress_prefix` is one path segment of letters, digits, `-`, `_` and `.`",
+            );
         }
     }
     if let Some(deny) = table.boolean("deny_in_tunnel") {
@@ -220,7 +270,8 @@ fn proxy_table(table: &mut Table<'_>, base: &Path, config: &mut ProxyConfig) {
 fn log_settings(root: &mut Table<'_>) -> LogSettings {
     let mut settings = LogSettings { json: false, level: "info".into() };
     if let Some(mut table) = root.table("log") {
-        settings.json = table.choice("format", &[("human", false), ("json", true)]).unwrap_or(false);
+        settings.json =
+            table.choice("format", &[("human", false), ("json", true)]).unwrap_or(false);
         let levels = ["error", "warn", "info", "debug", "trace"].map(|level| (level, level));
         settings.level = table.choice("level", &levels).unwrap_or("info").into();
         table.finish();
@@ -265,7 +316,8 @@ fn address_at(table: &Table<'_>, key: &str, text: &Spanned<String>, into: &mut S
             true
         }
         Err(_) => {
-            let message = format!("`{}` is not an address and port such as `127.0.0.1:8089`", text.value);
+            let message =
+                format!("`{}` is not an address and port such as `127.0.0.1:8089`", text.value);
             table.refuse_at(key, text.span.clone(), "BAD_VALUE", message);
             false
         }

@@ -23,6 +23,32 @@ pub(crate) fn java_tool_options() -> Option<String> {
     variable("JAVA_TOOL_OPTIONS")
 }
 
+/// Directories that programs are looked for in.
+pub(crate) fn search_path() -> Vec<PathBuf> {
+    variable("PATH").map(|path| std::env::split_paths(&path).collect()).unwrap_or_default()
+}
+
+/// The first program of this name on the search path.
+pub(crate) fn find_program(name: &str) -> Option<PathBuf> {
+    use std::os::unix::fs::PermissionsExt;
+    let runs = |path: &PathBuf| {
+        path.metadata().is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
+    };
+    search_path().into_iter().map(|dir| dir.join(name)).find(runs)
+}
+
+/// How to call this program from here: by its name where that finds it, else by its path.
+pub(crate) fn program_name() -> String {
+    let Ok(own) = std::env::current_exe() else { return "sallygate".into() };
+    let same = |path: PathBuf| path.canonicalize().is_ok_and(|path| path == own);
+    if find_program("sallygate").is_some_and(same) {
+        return "sallygate".into();
+    }
+    let here =
+        std::env::current_dir().ok().and_then(|dir| own.strip_prefix(dir).ok().map(PathBuf::from));
+    here.unwrap_or(own).display().to_string()
+}
+
 /// Filter for log lines: `SALLYGATE_LOG`, in the syntax of tracing-subscriber's `EnvFilter`.
 pub(crate) fn log_filter() -> Option<String> {
     variable("SALLYGATE_LOG")

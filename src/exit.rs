@@ -4,6 +4,8 @@ use std::fmt;
 
 use sallygate_compiler::diagnostic::Diagnostics;
 
+use crate::diagnostics;
+
 /// Why a command did not do what it was asked to.
 #[derive(Debug)]
 pub(crate) enum Failure {
@@ -17,12 +19,16 @@ pub(crate) enum Failure {
     Usage(String),
     /// Exit 4: what was named does not exist.
     NotFound(String),
+    /// Exit 5: it is in the way of something else.
+    Conflict(String),
     /// Exit 6: not allowed.
     Unauthorized(String),
     /// Exit 7: what is needed does not answer.
     Unavailable(String),
     /// The exit code of a child that was run.
     Child(i32),
+    /// Nothing is left to be said; the exit code.
+    Told(u8),
 }
 
 impl Failure {
@@ -32,8 +38,10 @@ impl Failure {
             Self::Differs(_) => 2,
             Self::Usage(_) => 3,
             Self::NotFound(_) => 4,
+            Self::Conflict(_) => 5,
             Self::Unauthorized(_) => 6,
             Self::Unavailable(_) => 7,
+            Self::Told(code) => *code,
             Self::Child(code) => u8::try_from(*code).unwrap_or(1),
         }
     }
@@ -46,9 +54,11 @@ impl fmt::Display for Failure {
             | Self::Differs(m)
             | Self::Usage(m)
             | Self::NotFound(m)
+            | Self::Conflict(m)
             | Self::Unauthorized(m)
             | Self::Unavailable(m) => f.write_str(m),
-            Self::Diagnostics(d) => fmt::Display::fmt(d, f),
+            Self::Diagnostics(d) => f.write_str(diagnostics::render(d).trim_end()),
+            Self::Told(_) => Ok(()),
             Self::Child(code) => write!(f, "the command ended with {code}"),
         }
     }

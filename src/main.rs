@@ -1,16 +1,29 @@
 //! The `sallygate` command.
 
+mod audit_log;
+mod bench;
+mod client;
 mod commands;
 mod configuration;
+mod demo;
+mod diagnostics;
 mod environment;
 mod exit;
+mod java_trust;
+mod place;
 mod print;
+mod running;
+mod runtime;
+mod sandbox_environment;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{audit, ca, proxy};
+use crate::commands::{
+    audit, ca, completions, doctor, down, env, explain, internal, policy, proxy, run, status, tail,
+    up, version,
+};
 use crate::exit::{Failure, Outcome};
 
 #[global_allocator]
@@ -26,6 +39,25 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Start a proxy with a demo, and show what it does
+    Up(up::Options),
+    /// Stop the proxy
+    Down(down::Options),
+    /// What runs, and what it has in force
+    Status(status::Options),
+    /// Run a command behind the proxy, as a sandbox of its own
+    Run(run::Options),
+    /// Print the variables of a sandbox
+    Env(env::Options),
+    /// Why a request is allowed or refused
+    Explain(explain::Options),
+    /// Show what was decided
+    Tail(tail::Options),
+    /// What is allowed: check, compile, list
+    #[command(subcommand)]
+    Policy(policy::Command),
+    /// Try every client that is here against a private proxy
+    Doctor(doctor::Options),
     /// Run the proxy in the foreground
     Proxy(proxy::Options),
     /// The interception authority
@@ -34,6 +66,17 @@ enum Command {
     /// The record and its hash chain
     #[command(subcommand)]
     Audit(audit::Command),
+    /// Measure what a request costs
+    Bench(bench::BenchOptions),
+    /// Print the completions of a shell
+    Completions(completions::Options),
+    /// Print the manual
+    Man(completions::ManOptions),
+    /// Print the version
+    Version(version::Options),
+    /// For the program's own use
+    #[command(subcommand, hide = true)]
+    Internal(internal::Command),
 }
 
 fn main() -> ExitCode {
@@ -53,7 +96,7 @@ fn main() -> ExitCode {
     match dispatch(&cli.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            if !matches!(failure, Failure::Child(_)) {
+            if !matches!(failure, Failure::Child(_) | Failure::Told(_)) {
                 print::talk(&failure);
             }
             ExitCode::from(failure.code())
@@ -63,8 +106,22 @@ fn main() -> ExitCode {
 
 fn dispatch(command: &Command) -> Outcome {
     match command {
+        Command::Up(options) => up::run(options),
+        Command::Down(options) => down::run(options),
+        Command::Status(options) => status::run(options),
+        Command::Run(options) => run::run(options),
+        Command::Env(options) => env::run(options),
+        Command::Explain(options) => explain::run(options),
+        Command::Tail(options) => tail::run(options),
+        Command::Policy(command) => policy::run(command),
+        Command::Doctor(options) => doctor::run(options),
         Command::Proxy(options) => proxy::run(options),
         Command::Ca(command) => ca::run(command),
         Command::Audit(command) => audit::run(command),
+        Command::Bench(options) => bench::run(options).map_err(exit::failed),
+        Command::Completions(options) => completions::run(options),
+        Command::Man(options) => completions::man(options),
+        Command::Version(options) => version::run(options),
+        Command::Internal(command) => internal::run(command),
     }
 }

@@ -5,6 +5,16 @@
 use std::fmt::Display;
 use std::io::Write;
 
+/// For whom a command prints.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Format {
+    /// Lines for people
+    #[default]
+    Human,
+    /// JSON for programs
+    Json,
+}
+
 /// A line of data.
 pub(crate) fn data(line: impl Display) {
     println!("{line}");

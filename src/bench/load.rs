@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::BenchOptions;
 use super::client::{Client, Way};
@@ -78,18 +78,27 @@ pub(crate) async fn requests(
     }
     let progress = Arc::new(Progress::default());
     let mut running = JoinSet::new();
+    let lanes = u32::try_from(clients.len()).unwrap_or(u32::MAX);
+    let pause = options.rate.map(|rate| Duration::from_secs(1) * lanes / rate);
     for client in clients {
-        running.spawn(ask_until_over(client, progress.clone()));
+        running.spawn(ask_until_over(client, progress.clone(), pause));
     }
     watch(&progress, running, pid, what, options.seconds).await
 }
 
+/// Asks again at once, or, with a pause, that long after it asked last.
 async fn ask_until_over(
     mut client: Client,
     progress: Arc<Progress>,
+    pause: Option<Duration>,
 ) -> Result<Vec<u32>, ClientError> {
     let mut nanos = Vec::new();
+    let mut due = Instant::now();
     while !progress.is_over() {
+        if let Some(pause) = pause {
+            due += pause;
+            sleep_until(due).await;
+        }
         let began = Instant::now();
         client.exchange().await?;
         progress.add(began, &mut nanos);

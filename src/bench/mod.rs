@@ -15,7 +15,7 @@
 //! # Machine-readable output
 //!
 //! `--json` prints one object; durations are in microseconds, sizes in bytes:
-//! - `settings`: `seconds`, `rounds`, `connections`, `streams`, `response_bytes`,
+//! - `settings`: `seconds`, `rounds`, `connections`, `streams`, `rate` (or null), `response_bytes`,
 //!   `idle_connections`, `upstream` (`h1` | `h2`), `pinned`.
 //! - `modes[]`: `mode` (`direct` | `floor` | `tunnel` | `intercept`), `protocol` (`h1` | `h2`),
 //!   `requests_per_second`, `p50_us`, `p99_us`, and for all but `direct` `cpu_us_per_request`,
@@ -71,6 +71,9 @@ pub(crate) struct BenchOptions {
     /// Requests in flight on each HTTP/2 connection
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
     streams: u32,
+    /// Requests per second to offer, instead of as many as are answered
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    rate: Option<u32>,
     /// Bytes of each response body
     #[arg(long, default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
     response_bytes: u32,

@@ -16,6 +16,8 @@ use super::stats::Ratio;
 const INTERCEPTION_RATIO_MAX: f64 = 1.25;
 const IDLE_BYTES_MAX: f64 = 40.0 * MEGABYTE;
 const IDLE_CONNECTION_BYTES_MAX: f64 = 30.0 * KILOBYTE;
+/// Below this share of its CPU, a proxy under full load was held up by something else.
+const BUSY_SHARE: f64 = 0.9;
 const MEGABYTE: f64 = 1024.0 * KILOBYTE;
 const KILOBYTE: f64 = 1024.0;
 
@@ -25,6 +27,7 @@ pub(crate) struct Settings {
     rounds: u32,
     connections: u32,
     streams: u32,
+    rate: Option<u32>,
     response_bytes: u32,
     idle_connections: u32,
     upstream: Protocol,
@@ -38,6 +41,7 @@ impl Settings {
             rounds: options.rounds,
             connections: options.connections,
             streams: options.streams,
+            rate: options.rate,
             response_bytes: options.response_bytes,
             idle_connections: options.idle_connections,
             upstream: options.upstream,
@@ -123,6 +127,9 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", self.settings)?;
         write_modes(f, &self.modes)?;
+        if self.settings.rate.is_none() && self.settings.pinned {
+            write_doubt(f, &self.modes)?;
+        }
         if let Some(memory) = &self.memory {
             write_memory(f, memory)?;
         }
@@ -134,11 +141,12 @@ impl fmt::Display for Report {
 impl fmt::Display for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { seconds, rounds, connections, response_bytes, .. } = self;
+        let rate = self.rate.map_or_else(String::new, |rate| format!(" {rate} requests/s,"));
         let pinned = if self.pinned { "the proxy pinned to one CPU" } else { "not pinned" };
         let upstream = self.upstream.name();
         write!(
             f,
-            "{connections} connections, {response_bytes}-byte responses, upstream {upstream}, \
+            "{connections} connections,{rate} {response_bytes}-byte responses, upstream {upstream}, \
              medians of {rounds} rounds of {seconds} s, {pinned}"
         )
     }
@@ -168,6 +176,18 @@ fn write_modes(f: &mut fmt::Formatter<'_>, modes: &[ModeFigures]) -> fmt::Result
         )?;
     }
     Ok(())
+}
+
+/// A proxy that is asked as much as it can answer uses all of its CPU, unless others use it too.
+fn write_doubt(f: &mut fmt::Formatter<'_>, modes: &[ModeFigures]) -> fmt::Result {
+    let shared = |figures: &ModeFigures| match figures.mode {
+        Mode::Floor | Mode::Intercept => figures.cpu_share.is_some_and(|share| share < BUSY_SHARE),
+        Mode::Direct | Mode::Tunnel => false,
+    };
+    match modes.iter().any(shared) {
+        true => writeln!(f, "the proxy had to share its CPU: these figures are rough"),
+        false => Ok(()),
+    }
 }
 
 fn write_memory(f: &mut fmt::Formatter<'_>, memory: &MemoryFigures) -> fmt::Result {

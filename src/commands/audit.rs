@@ -18,7 +18,9 @@ pub(crate) enum Command {
 
 pub(crate) fn run(command: &Command) -> Outcome {
     match command {
-        Command::Verify { file } => verify(file.clone().unwrap_or_else(|| environment::data_dir().join("audit.jsonl"))),
+        Command::Verify { file } => {
+            verify(file.clone().unwrap_or_else(|| environment::data_dir().join("audit.jsonl")))
+        }
     }
 }
 
@@ -28,7 +30,9 @@ fn verify(path: PathBuf) -> Outcome {
             print::data(format_args!("intact: {} records, head {}", summary.records, summary.head));
             Ok(())
         }
-        Err(record::ChainError::Read(e)) => Err(Failure::NotFound(format!("`{}`: {e}", path.display()))),
+        Err(record::ChainError::Read(e)) => {
+            Err(Failure::NotFound(format!("`{}`: {e}", path.display())))
+        }
         Err(error) => Err(Failure::Differs(format!("`{}`: {error}", path.display()))),
     }
 }

@@ -57,5 +57,6 @@ fn show(dir: Option<&PathBuf>, name: &str) -> Outcome {
 
 /// Now, as certificates count it.
 pub(crate) fn now() -> OffsetDateTime {
-    OffsetDateTime::from_unix_timestamp(sallygate_proxy::clock::wall_seconds()).unwrap_or(OffsetDateTime::UNIX_EPOCH)
+    OffsetDateTime::from_unix_timestamp(sallygate_proxy::clock::wall_seconds())
+        .unwrap_or(OffsetDateTime::UNIX_EPOCH)
 }

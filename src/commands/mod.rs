@@ -2,4 +2,16 @@
 
 pub(crate) mod audit;
 pub(crate) mod ca;
+pub(crate) mod completions;
+pub(crate) mod doctor;
+pub(crate) mod down;
+pub(crate) mod env;
+pub(crate) mod explain;
+pub(crate) mod internal;
+pub(crate) mod policy;
 pub(crate) mod proxy;
+pub(crate) mod run;
+pub(crate) mod status;
+pub(crate) mod tail;
+pub(crate) mod up;
+pub(crate) mod version;

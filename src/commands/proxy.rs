@@ -1,5 +1,6 @@
 //! `sallygate proxy`: the data plane in the foreground.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -9,50 +10,126 @@ use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::configuration::{self, Configuration, LogSettings};
+use crate::demo::Echo;
 use crate::exit::{Failure, Outcome, failed};
+use crate::running::{Claim, Running as Found};
 use crate::{environment, print};
 
 /// How often files are looked at for changes.
 const WATCH_EVERY: Duration = Duration::from_millis(300);
 
-#[derive(Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Options {
     /// Configuration file
     #[arg(long, value_name = "FILE", default_value = "config.toml")]
-    config: PathBuf,
+    pub(crate) config: PathBuf,
+    /// Listen here for sandboxes, instead of where the configuration says
+    #[arg(long, value_name = "ADDRESS", hide = true)]
+    pub(crate) listen: Option<SocketAddr>,
+    /// Listen here for the operator, instead of where the configuration says
+    #[arg(long, value_name = "ADDRESS", hide = true)]
+    pub(crate) admin_listen: Option<SocketAddr>,
+    /// Run the demo's upstream as well
+    #[arg(long, hide = true)]
+    pub(crate) demo_echo: bool,
 }
 
 pub(crate) fn run(options: &Options) -> Outcome {
+    run_with(options, |running| print::data(ready_line(&running)))
+}
+
+/// Runs until it is stopped, and calls `ready` once when requests are served.
+pub(crate) fn run_with(options: &Options, ready: impl FnOnce(Found)) -> Outcome {
     let configuration = configuration::load(&options.config)?;
     start_log(&configuration.log);
     for warning in configuration.warnings.iter() {
         tracing::warn!(code = warning.code, "{}", warning.message);
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(failed)?;
-    let outcome = runtime.block_on(serve(configuration, options.config.clone()));
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(failed)?;
+    let outcome = runtime.block_on(serve(configuration, options, ready));
     // Tasks that are still there hold connections whose time is over.
     runtime.shutdown_timeout(Duration::from_millis(100));
     outcome
 }
 
-async fn serve(configuration: Configuration, path: PathBuf) -> Outcome {
-    let watched = watched_files(&path);
-    let reload: Reload = {
-        let path = path.clone();
-        Arc::new(move || configuration::load(&path).map(|c| c.input))
+async fn serve(
+    configuration: Configuration,
+    options: &Options,
+    ready: impl FnOnce(Found),
+) -> Outcome {
+    let watched = watched_files(&options.config);
+    let Configuration { mut proxy, mut input, data_dir, .. } = configuration;
+    let echo = match options.demo_echo {
+        true => Some(Echo::start(&data_dir).await?),
+        false => None,
     };
-    let Configuration { proxy, input, .. } = configuration;
-    let running = sallygate_proxy::start(proxy, input, reload).await.map_err(failed)?;
-    print::data(ready_line(&running.addresses));
+    if let Some(echo) = &echo {
+        echo.serve_target(&mut input);
+    }
+    if let Some(listen) = options.listen {
+        proxy.listen = vec![listen];
+    }
+    proxy.admin = options.admin_listen.unwrap_or(proxy.admin);
+    let running = sallygate_proxy::start(proxy, input, reading(options, echo)).await;
+    let running = running.map_err(failed)?;
+    let found = found(&running.addresses, &options.config);
+    let claim = claim(&data_dir, &found);
+    ready(found);
     tracing::info!(addresses = ?running.addresses, "ready");
     until_stopped(&running, &watched).await?;
     tracing::info!("draining");
     running.stop().await;
+    drop(claim);
     Ok(())
 }
 
-fn ready_line(addresses: &Addresses) -> serde_json::Value {
-    json!({ "ready": true, "proxy": addresses.proxy, "unix": addresses.unix, "admin": addresses.admin })
+/// How policy is read again.
+fn reading(options: &Options, echo: Option<Echo>) -> Reload {
+    let path = options.config.clone();
+    Arc::new(move || {
+        let mut input = configuration::load(&path)?.input;
+        if let Some(echo) = &echo {
+            echo.serve_target(&mut input);
+        }
+        Ok(input)
+    })
+}
+
+fn found(addresses: &Addresses, config: &Path) -> Found {
+    Found {
+        pid: std::process::id(),
+        version: env!("CARGO_PKG_VERSION").into(),
+        proxy: addresses.proxy.clone(),
+        unix: addresses.unix.clone(),
+        admin: addresses.admin.unwrap_or(SocketAddr::from(([0, 0, 0, 0], 0))),
+        config: config.canonicalize().unwrap_or_else(|_| config.to_path_buf()),
+        started_unix: sallygate_proxy::clock::wall_seconds(),
+    }
+}
+
+/// Lets the other commands find this process. Serving does not depend on it.
+fn claim(data_dir: &Path, found: &Found) -> Option<Claim> {
+    let claimed = Claim::take(data_dir).and_then(|claim| {
+        let Some(mut claim) = claim else { return Ok(None) };
+        claim.publish(found)?;
+        Ok(Some(claim))
+    });
+    match claimed {
+        Ok(Some(claim)) => Some(claim),
+        Ok(None) => {
+            tracing::warn!("another proxy runs from the same data directory");
+            None
+        }
+        Err(error) => {
+            tracing::warn!(%error, "other commands will not find this proxy");
+            None
+        }
+    }
+}
+
+fn ready_line(found: &Found) -> serde_json::Value {
+    json!({ "ready": true, "proxy": found.proxy, "unix": found.unix, "admin": found.admin })
 }
 
 async fn until_stopped(running: &Running, watched: &[PathBuf]) -> Outcome {
@@ -97,7 +174,8 @@ fn stamps(paths: &[PathBuf]) -> Vec<Option<(SystemTime, u64)>> {
 fn watched_files(config: &Path) -> Vec<PathBuf> {
     let base = config.parent().unwrap_or(Path::new(""));
     let mut paths = vec![config.to_path_buf()];
-    let named = std::fs::read_to_string(config).ok().and_then(|text| text.parse::<toml::Table>().ok());
+    let named =
+        std::fs::read_to_string(config).ok().and_then(|text| text.parse::<toml::Table>().ok());
     let string = |key: &str| named.as_ref().and_then(|t| t.get(key)?.as_str().map(str::to_owned));
     paths.push(base.join(string("policy").unwrap_or_else(|| "policy.toml".into())));
     if let Some(plans) = named.as_ref().and_then(|t| t.get("plans")?.as_table()) {

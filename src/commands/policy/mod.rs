@@ -1,0 +1,130 @@
+//! `sallygate policy`: what the files say, before it is in force.
+
+mod effective;
+
+use std::path::PathBuf;
+
+use sallygate_compiler::diagnostic::Diagnostics;
+
+use crate::configuration;
+use crate::exit::{Failure, Outcome};
+use crate::place::Place;
+use crate::{diagnostics, print};
+
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    /// List every problem of configuration and policy
+    Check(CheckOptions),
+    /// Print the plan of a profile, as the proxy would run it
+    Compile(CompileOptions),
+    /// List the routes that are in force, and where each comes from
+    Effective(effective::Options),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct CheckOptions {
+    #[command(flatten)]
+    place: Place,
+    /// Output format
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    /// The lines that are meant, with help
+    #[default]
+    Human,
+    /// One JSON array
+    Json,
+    /// Annotations of a GitHub workflow
+    Github,
+    /// SARIF 2.1.0, for code scanning
+    Sarif,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct CompileOptions {
+    #[command(flatten)]
+    place: Place,
+    /// Profile; may be left out where there is only one
+    #[arg(long, value_name = "PROFILE")]
+    profile: Option<String>,
+    /// Write the plan here instead of to the output
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+pub(crate) fn run(command: &Command) -> Outcome {
+    match command {
+        Command::Check(options) => check(options),
+        Command::Compile(options) => compile(options),
+        Command::Effective(options) => effective::run(options),
+    }
+}
+
+fn check(options: &CheckOptions) -> Outcome {
+    let (found, fine) = match configuration::load(&options.place.config()) {
+        Ok(loaded) => {
+            let routes: usize =
+                loaded.input.plans.values().map(|plan| plan.egress_routes.len()).sum();
+            let (plans, sandboxes) = (loaded.input.plans.len(), loaded.input.sandboxes.len());
+            let counts = [(plans, "profile"), (routes, "route"), (sandboxes, "sandbox")];
+            let counts = counts.map(|(count, word)| diagnostics::counted(count, word)).join(", ");
+            (loaded.warnings, Some(counts))
+        }
+        Err(found) => (found, None),
+    };
+    match options.format {
+        Format::Human if found.is_empty() => {}
+        Format::Human => print::raw(diagnostics::render(&found)),
+        Format::Json => print::data(found.to_json()),
+        Format::Github => print::raw(found.to_github()),
+        Format::Sarif => print::data(found.to_sarif()),
+    }
+    match (fine, options.format) {
+        (Some(counts), Format::Human) => print::data(format_args!("ok: {counts}")),
+        (Some(_), Format::Json | Format::Github | Format::Sarif) => {}
+        // What is wrong stands on the output already.
+        (None, _) => return Err(Failure::Told(1)),
+    }
+    Ok(())
+}
+
+fn compile(options: &CompileOptions) -> Outcome {
+    let loaded = configuration::load(&options.place.config())?;
+    warn(&loaded.warnings);
+    let plans = &loaded.input.plans;
+    let plan = match &options.profile {
+        Some(profile) => plans
+            .get(profile)
+            .ok_or_else(|| Failure::NotFound(format!("the policy has no profile `{profile}`")))?,
+        None => {
+            let mut all = plans.values();
+            match (all.next(), all.next()) {
+                (Some(only), None) => only,
+                _ => {
+                    let names: Vec<&str> = plans.keys().map(String::as_str).collect();
+                    let names = names.join(", ");
+                    return Err(Failure::Usage(format!("which profile? one of: {names}")));
+                }
+            }
+        }
+    };
+    let json = plan.to_canonical_json();
+    match &options.output {
+        Some(path) => {
+            std::fs::write(path, json + "\n")?;
+            print::talk(format_args!("{} {}", plan.digest, path.display()));
+        }
+        None => print::data(json),
+    }
+    Ok(())
+}
+
+/// Warnings beside a result that is data.
+fn warn(warnings: &Diagnostics) {
+    if !warnings.is_empty() {
+        print::talk(diagnostics::render(warnings).trim_end());
+    }
+}
