@@ -37,6 +37,19 @@ fn every_path_in_the_architecture_exists() {
 }
 
 #[test]
+fn every_path_in_the_threats_exists() {
+    let text = std::fs::read_to_string(root().join("THREATS.md")).unwrap();
+    let named = quoted(&text);
+    let is_path = |q: &&String| {
+        ["compiler/", "proxy/", "control/", "tests/"].iter().any(|t| q.starts_with(t))
+    };
+    let paths: Vec<_> = named.iter().filter(is_path).collect();
+    assert!(paths.len() > 15, "the threats name {} paths", paths.len());
+    let missing: Vec<_> = paths.iter().filter(|p| !root().join(p).exists()).collect();
+    assert!(missing.is_empty(), "named but missing: {missing:?}");
+}
+
+#[test]
 fn every_type_in_the_architecture_exists() {
     let text = std::fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
     let mut code = String::new();

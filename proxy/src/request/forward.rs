@@ -12,6 +12,7 @@ use super::authorize::too_large;
 use super::{Exchange, Permit, Shared, inject};
 use crate::clock;
 use crate::denial::{Code, Denial};
+use crate::limits::ms;
 use crate::upstream::{self, Grouping};
 
 /// Further attempts after the first.
@@ -24,6 +25,11 @@ pub(super) fn prepare(session: &mut Session, x: &Exchange) {
     // A body may pause as long as the route allows; the wire enforces the average.
     downstream.set_read_timeout(idle);
     downstream.set_total_drain_timeout(Some(std::time::Duration::from_secs(1)));
+    if x.head.as_ref().is_some_and(|head| head.is_h2) {
+        // A stream's window can stay shut while its connection takes bytes, so the wire sees no
+        // stall there.
+        downstream.set_write_timeout(Some(ms(x.shared.limits.write_stall_ms)));
+    }
 }
 
 /// The peer for the exchange's permit.
@@ -201,17 +207,19 @@ fn downstream_denial(error: &Error) -> Option<Denial> {
     }
 }
 
-/// Why the upstream's certificate or handshake is not acceptable, from rustls's own words.
+/// Why the upstream's certificate or handshake is not acceptable, from rustls's own words: Pingora
+/// keeps the cause as text. `tests/faults.rs` notices when rustls words it differently.
 fn tls_reason(error: &Error) -> String {
     let text = error.to_string();
     let reasons = [
         ("UnknownIssuer", "tls_untrusted: the certificate's issuer is not trusted"),
-        ("NotValidForName", "tls_name: the certificate is not for this host"),
-        ("Expired", "tls_expired: the certificate has expired"),
-        ("NotValidYet", "tls_not_yet_valid: the certificate is not valid yet"),
+        ("not valid for name", "tls_name: the certificate is not for this host"),
+        ("certificate expired", "tls_expired: the certificate has expired"),
+        ("not valid yet", "tls_not_yet_valid: the certificate is not valid yet"),
         ("CaUsedAsEndEntity", "tls_untrusted: the certificate is an authority's own"),
         ("Revoked", "tls_revoked: the certificate was revoked"),
         ("BadEncoding", "tls_malformed: the certificate cannot be read"),
+        ("extended key usage", "tls_purpose: the certificate is not for servers"),
         ("InvalidPurpose", "tls_purpose: the certificate is not for servers"),
         ("invalid peer certificate", "tls_untrusted: the certificate is not acceptable"),
         ("ProtocolVersion", "tls_version: the upstream speaks no TLS version that is accepted"),

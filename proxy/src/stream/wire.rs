@@ -442,6 +442,8 @@ impl Wire {
     }
 }
 
+/// Reads and throws away up to `max` bytes. When more is coming, the socket stays open unread until
+/// the caller's deadline: closing it now would reset the connection and take the answer along.
 async fn discard(stream: &mut (impl AsyncRead + Unpin), max: usize) {
     // On the heap: an array would be part of every connection's future.
     let mut heap = vec![0u8; 4096];
@@ -452,6 +454,7 @@ async fn discard(stream: &mut (impl AsyncRead + Unpin), max: usize) {
             _ => return,
         }
     }
+    std::future::pending::<()>().await;
 }
 
 impl AsyncRead for Wire {

@@ -1,0 +1,75 @@
+//! Certificates of upstreams: good ones of a private authority, and every kind of bad one.
+
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+use rustls::ServerConfig;
+use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use std::sync::Arc;
+
+/// An authority that a target may trust through `ca_file`.
+pub(crate) struct PrivateCa {
+    pem: String,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+impl PrivateCa {
+    pub(crate) fn new() -> Self {
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, "hostile test CA");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+        let key = KeyPair::generate().expect("a key pair");
+        let pem = params.self_signed(&key).expect("a CA certificate").pem();
+        Self { pem, issuer: Issuer::new(params, key) }
+    }
+
+    /// An authority of somebody else's, from its certificate and its key.
+    pub(crate) fn of(pem: &str, key: &str) -> Self {
+        let key = KeyPair::from_pem(key).expect("a private key");
+        let issuer = Issuer::from_ca_cert_pem(pem, key).expect("a CA certificate");
+        Self { pem: pem.to_owned(), issuer }
+    }
+
+    pub(crate) fn pem(&self) -> &str {
+        &self.pem
+    }
+
+    /// A server that shows a good certificate for `hosts`.
+    pub(crate) fn server(&self, hosts: &[&str]) -> Arc<ServerConfig> {
+        self.server_with(hosts, |_| ())
+    }
+
+    /// A server whose certificate is good but for what `spoil` changes.
+    pub(crate) fn server_with(
+        &self,
+        hosts: &[&str],
+        spoil: impl FnOnce(&mut CertificateParams),
+    ) -> Arc<ServerConfig> {
+        let (mut params, key) = leaf(hosts);
+        spoil(&mut params);
+        let certificate = params.signed_by(&key, &self.issuer).expect("a leaf certificate");
+        server_config(certificate, &key)
+    }
+}
+
+/// A server whose certificate vouches for itself.
+pub(crate) fn self_signed(hosts: &[&str]) -> Arc<ServerConfig> {
+    let (params, key) = leaf(hosts);
+    server_config(params.self_signed(&key).expect("a certificate"), &key)
+}
+
+fn leaf(hosts: &[&str]) -> (CertificateParams, KeyPair) {
+    let names: Vec<String> = hosts.iter().map(|host| (*host).to_owned()).collect();
+    let mut params = CertificateParams::new(names).expect("DNS names");
+    params.use_authority_key_identifier_extension = true;
+    (params, KeyPair::generate().expect("a key pair"))
+}
+
+fn server_config(certificate: rcgen::Certificate, key: &KeyPair) -> Arc<ServerConfig> {
+    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
+    let mut config = ServerConfig::builder()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.into()], key)
+        .expect("the key belongs to the certificate");
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Arc::new(config)
+}

@@ -1,0 +1,245 @@
+//! The arena that the corpus is played in: the hosts, routes and listeners that its files name.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::{Arc, Mutex};
+
+use super::arena::{Arena, SANDBOX, Setup, Target};
+use super::dns::{Dns, Reply};
+use super::pki::PrivateCa;
+use super::upstream::{After, Answer, Upstream, ok, plain};
+
+/// What the proxy is bound to send only there.
+pub(crate) const HOST: &str = "alpha.test";
+
+const ALPHA_ROUTES: &str = r#"
+  { name = "read", methods = ["GET", "HEAD", "OPTIONS"], paths = ["/get", "/r/**", "/items/{id}"] },
+  { name = "write", methods = ["POST", "PUT", "DELETE"], paths = ["/post"] },
+  { name = "small", methods = ["POST"], paths = ["/small"], max_request_bytes = 100 },
+  { name = "rare", methods = ["GET"], paths = ["/rare"], requests_per_minute = 1 },
+  { name = "projects", methods = ["GET"], paths = ["/projects/{id}/branches"], allow_encoded_slash = true },
+  { name = "empty", methods = ["GET"], paths = ["/empty/**"], allow_empty_segments = true },
+  { name = "socket", methods = ["GET"], paths = ["/ws"] },
+"#;
+
+const POLICY: &str = r#"
+[[profiles.web.routes]]
+name = "no-secrets"
+action = "deny"
+hosts = ["alpha.test"]
+paths = ["/items/secret", "/r/admin/**"]
+reason = "the administration is for people"
+[[profiles.web.routes]]
+name = "clear"
+scheme = "http"
+hosts = ["clear.test"]
+target = "clear"
+[[profiles.web.routes]]
+name = "one-label"
+hosts = ["*.wild.test"]
+target = "wild"
+[[profiles.web.routes]]
+name = "many-labels"
+hosts = ["**.deep.wild.test"]
+target = "wild"
+[[profiles.web.routes]]
+name = "pass"
+action = "tunnel"
+hosts = ["tunnel.test"]
+target = "tunnel"
+[[profiles.web.routes]]
+name = "resolved"
+hosts = ["**.ssrf.test", "*.internal", "*.localhost", "printer.local"]
+ports = [443, PORT]
+connect_ms = 500
+[[profiles.web.routes]]
+name = "literals"
+hosts = ["127.0.0.1", "169.254.169.254"]
+ports = [443, PORT]
+connect_ms = 500
+[[profiles.web.routes]]
+name = "pass-resolved"
+action = "tunnel"
+hosts = ["*.pass.test"]
+ports = [PORT]
+connect_ms = 500
+[[profiles.web.routes]]
+name = "allowed-range"
+hosts = ["**.rebind.test"]
+ports = [PORT]
+target = "rebind"
+connect_ms = 500
+"#;
+
+/// Deadlines that a test can wait for. The idle time stays as it is, longer than a test waits: no
+/// connection may end for being idle that ought to be ended for what it says.
+const LIMITS: &str = "head_ms = 1000\nhandshake_ms = 1000\nbody_grace_ms = 1000\n\
+                      h2_control_frames_max = 300\n";
+
+/// Everything that runs while a file of the corpus is played.
+pub(crate) struct Stage {
+    pub(crate) arena: Arena,
+    /// By the name of the target.
+    pub(crate) upstreams: Vec<(&'static str, Upstream)>,
+    /// Listens where no request may ever lead.
+    pub(crate) decoy: Upstream,
+    pub(crate) dns: Dns,
+    scripts: Scripts,
+}
+
+/// Raw answers of the upstream by the path that they are given for.
+type Scripts = Arc<Mutex<HashMap<String, (Vec<u8>, After)>>>;
+
+impl Stage {
+    pub(crate) fn start(limits: &str) -> Self {
+        rustls::crypto::aws_lc_rs::default_provider().install_default().ok();
+        let ca = PrivateCa::new();
+        let scripts = Scripts::default();
+        let decoy = Upstream::listen("127.0.0.1", None, ok());
+        let port = decoy.address.port();
+        let tls = |hosts: &[&str]| Upstream::tls(ca.server(hosts), scripted(&scripts));
+        let alpha = tls(&["alpha.test"]);
+        let beta = tls(&["beta.test"]);
+        let wild = tls(&["*.wild.test", "*.deep.wild.test", "*.b.deep.wild.test"]);
+        let tunnel = tls(&["tunnel.test"]);
+        let clear = Upstream::listen("127.0.0.1", None, scripted(&scripts));
+        // The same port as the decoy's on another address: what rebinding would swap.
+        let twin = twin(&ca, port, scripted(&scripts));
+        let dns = Dns::start(zone);
+        let open = |name, upstream: &Upstream| Target::open(name, upstream.address, ca.pem());
+        let targets = vec![
+            Target {
+                extra: "clear_headers = [\"x-api-key\"]\nclear_query = [\"access_token\"]".into(),
+                ..Target::bound("alpha", alpha.address, ca.pem(), ALPHA_ROUTES)
+            },
+            Target::bound("beta", beta.address, ca.pem(), "{ name = \"all\" },"),
+            open("wild", &wild),
+            open("tunnel", &tunnel),
+            Target {
+                base_url: "http://clear.test".into(),
+                ca: String::new(),
+                ..open("clear", &clear)
+            },
+            // 127.0.0.2 and nothing else of loopback.
+            Target { address: None, ranges: "127.0.0.2/32", ..open("rebind", &wild) },
+        ];
+        let config = format!("[dns]\nservers = [\"{}\"]\n", dns.address);
+        let setup = Setup {
+            targets,
+            limits: format!("{LIMITS}{limits}"),
+            config,
+            policy: POLICY.replace("PORT", &port.to_string()),
+        };
+        let arena = Arena::start(setup);
+        let upstreams = vec![
+            ("alpha", alpha),
+            ("beta", beta),
+            ("wild", wild),
+            ("tunnel", tunnel),
+            ("clear", clear),
+            ("rebind", twin),
+        ];
+        Self { arena, upstreams, decoy, dns, scripts }
+    }
+
+    /// Has the upstreams answer `path` with these bytes.
+    pub(crate) fn script(&self, path: &str, answer: Vec<u8>, after: After) {
+        self.scripts.lock().expect("no upstream panicked").insert(path.to_owned(), (answer, after));
+    }
+
+    /// The value of a placeholder in a case.
+    pub(crate) fn placeholder(&self, name: &str) -> Option<String> {
+        let arena = &self.arena;
+        Some(match name {
+            "auth" => arena.auth(SANDBOX),
+            "host" => HOST.to_owned(),
+            "port" => self.decoy.address.port().to_string(),
+            "proxy" => arena.process.proxy.to_string(),
+            "proxy port" => arena.process.proxy.port().to_string(),
+            "admin" => arena.process.admin.to_string(),
+            "admin port" => arena.process.admin.port().to_string(),
+            _ => match name.split_once(' ')? {
+                ("auth", sandbox) => arena.auth(sandbox),
+                ("basic", sandbox) => arena.basic(sandbox),
+                ("token", sandbox) => arena.token(sandbox).value().to_owned(),
+                ("swapped", sandbox) => encoded(SANDBOX, arena.token(sandbox).value()),
+                ("twice", sandbox) => {
+                    encoded(arena.token(sandbox).value(), arena.token(sandbox).value())
+                }
+                ("short", sandbox) => {
+                    let mut token = arena.token(sandbox).value().to_owned();
+                    token.pop();
+                    token
+                }
+                ("hash", sandbox) => arena.token_hash(sandbox),
+                ("secret", target) => arena.secret(target).value().to_owned(),
+                ("name", address) => name_of(address.parse().ok()?),
+                _ => return None,
+            },
+        })
+    }
+}
+
+fn encoded(user: &str, password: &str) -> String {
+    STANDARD.encode(format!("{user}:{password}"))
+}
+
+/// Answers as the scripts say, and 200 where they say nothing.
+fn scripted(scripts: &Scripts) -> Answer {
+    let scripts = Arc::clone(scripts);
+    Arc::new(move |connection, request| {
+        let script = scripts.lock().expect("no case panicked").get(&request.path()).cloned();
+        match script {
+            None => plain(connection, request),
+            Some((answer, after)) => {
+                connection.send(&answer);
+                after
+            }
+        }
+    })
+}
+
+/// A TLS upstream at 127.0.0.2 with this port.
+fn twin(ca: &PrivateCa, port: u16, answer: Answer) -> Upstream {
+    let address = SocketAddr::from(([127, 0, 0, 2], port));
+    Upstream::listen_at(address, Some(ca.server(&["*.rebind.test"])), answer)
+}
+
+/// A name that resolves to `address`: the address in hexadecimal.
+fn name_of(address: IpAddr) -> String {
+    match address {
+        IpAddr::V4(v4) => format!("a{:08x}.ssrf.test", u32::from(v4)),
+        IpAddr::V6(v6) => format!("b{:032x}.ssrf.test", u128::from(v6)),
+    }
+}
+
+/// What the name server says: loopback for all that it does not know, as a hostile one would.
+fn zone(name: &str, times: usize) -> Reply {
+    let loopback = IpAddr::from(Ipv4Addr::LOCALHOST);
+    let allowed = IpAddr::from([127, 0, 0, 2]);
+    let first = name.split('.').next().unwrap_or_default();
+    match first {
+        "missing" => return Reply::NoSuchName,
+        "broken" => return Reply::ServFail,
+        "alias" => return Reply::Alias("internal.corp.test".into(), vec![loopback]),
+        "circle" => return Reply::Alias(name.to_owned(), Vec::new()),
+        "mixed" => return Reply::Addresses(vec![allowed, loopback]),
+        "steady" => return Reply::Addresses(vec![allowed]),
+        "turning" if times == 0 => return Reply::Addresses(vec![allowed]),
+        _ => {}
+    }
+    let v4 = first.strip_prefix('a').filter(|digits| digits.len() == 8);
+    let v6 = first.strip_prefix('b').filter(|digits| digits.len() == 32);
+    let address = match (v4, v6) {
+        (Some(digits), _) => {
+            u32::from_str_radix(digits, 16).ok().map(|bits| Ipv4Addr::from(bits).into())
+        }
+        (_, Some(digits)) => {
+            u128::from_str_radix(digits, 16).ok().map(|bits| Ipv6Addr::from(bits).into())
+        }
+        _ => None,
+    };
+    Reply::Addresses(vec![address.unwrap_or(loopback)])
+}
