@@ -3,6 +3,7 @@
 
 #![cfg(test)]
 
+#[expect(dead_code, reason = "every test file uses its part of the client")]
 mod raw;
 #[expect(dead_code, unused_imports, reason = "every test file uses its part of the world")]
 mod world;

@@ -79,8 +79,7 @@ impl Fixture {
         &self,
         upstream: SocketAddr,
     ) -> Result<(), BenchError> {
-        let credential = self.path().join("credential");
-        self.write("config.toml", &config(upstream, &credential.to_string_lossy()))?;
+        self.write("config.toml", &config(upstream))?;
         self.write("policy.toml", &policy())?;
         self.write("credential", SECRET)
     }
@@ -108,7 +107,7 @@ impl Fixture {
     }
 }
 
-fn config(upstream: SocketAddr, credential: &str) -> String {
+fn config(upstream: SocketAddr) -> String {
     format!(
         r#"[proxy]
 listen = ["127.0.0.1:0"]
@@ -131,7 +130,7 @@ addresses = ["{upstream}"]
 allow_ranges = ["127.0.0.0/8"]
 [connections.bench]
 target = "bench"
-value_file = "{credential}"
+value_file = "credential"
 "#
     )
 }

@@ -121,6 +121,14 @@ impl Raw {
         }
     }
 
+    /// Reads a request head; `None` when the connection ends instead.
+    pub(crate) async fn next_head(&mut self) -> Option<String> {
+        if self.buffer.is_empty() && !self.fill().await {
+            return None;
+        }
+        Some(self.head().await)
+    }
+
     /// Reads the body that belongs to `head`: with a length or chunked.
     pub(crate) async fn body(&mut self, head: &str) -> String {
         let lower = head.to_ascii_lowercase();

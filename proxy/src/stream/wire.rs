@@ -5,6 +5,7 @@
 //! next request before [`Wire::next_head`] was asked for it.
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -166,8 +167,8 @@ impl Wire {
     /// Waits for bytes without holding a buffer: an idle connection costs no more than its socket.
     async fn first_bytes(&mut self) -> io::Result<usize> {
         std::future::poll_fn(|cx| {
-            let mut stack = [0u8; 4096];
-            let mut first = ReadBuf::new(&mut stack);
+            let mut stack = [const { MaybeUninit::uninit() }; 4096];
+            let mut first = ReadBuf::uninit(&mut stack);
             ready!(self.poll_fill(cx, &mut first))?;
             self.inbuf.extend_from_slice(first.filled());
             Poll::Ready(Ok(first.filled().len()))
@@ -373,8 +374,8 @@ impl Wire {
     /// the end of the stream is reported at once.
     fn poll_read_early(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.inbuf.len() < EARLY_BYTES {
-            let mut stack = [0u8; 1024];
-            let mut early = ReadBuf::new(&mut stack);
+            let mut stack = [const { MaybeUninit::uninit() }; 1024];
+            let mut early = ReadBuf::uninit(&mut stack);
             ready!(self.poll_fill(cx, &mut early))?;
             if early.filled().is_empty() {
                 return Poll::Ready(Ok(()));
