@@ -7,6 +7,8 @@
 #[path = "hostile/mod.rs"]
 mod rig;
 
+use rig::arena::SANDBOX;
+use rig::client::Client;
 use rig::corpus::{self, Case};
 use rig::invariants::{self, Before};
 use rig::run::play;
@@ -94,4 +96,69 @@ fn a_path_has_one_reading() {
 #[test]
 fn an_answer_is_whole_or_an_error() {
     play_file("r-responses.toml");
+}
+
+#[test]
+fn a_name_is_looked_up_once_for_a_connection_and_what_was_checked_is_connected_to() {
+    let stage = Stage::start("");
+    let port = stage.placeholder("port").expect("a port");
+    let name = "steady.rebind.test";
+    let authority = format!("{name}:{port}");
+    let mut client = Client::connect(stage.arena.process.proxy);
+    client.open_tunnel(&authority, &stage.arena.auth(SANDBOX)).expect("a tunnel");
+    assert_eq!(stage.dns.times_asked(name), 0, "looked up before anything was asked for");
+    let tls = stage.arena.tls(name, &["http/1.1"]);
+    let mut client = client.into_tls(&tls).expect("an intercepted tunnel");
+    client.send(format!("GET /../ HTTP/1.1\r\nHost: {authority}\r\n\r\n").as_bytes());
+    assert_eq!(client.answer(false).map(|answer| answer.status), Some(400));
+    assert_eq!(stage.dns.times_asked(name), 0, "looked up for a request that is refused");
+    client.send(format!("GET / HTTP/1.1\r\nHost: {authority}\r\n\r\n").as_bytes());
+    assert_eq!(client.answer(false).map(|answer| answer.status), Some(200));
+    assert_eq!(stage.dns.times_asked(name), 1, "looked up again behind the check");
+    assert_eq!(stage.decoy.seen(|seen| seen.connections), 0);
+}
+
+#[test]
+fn a_sandbox_has_so_many_connections_and_no_more() {
+    let stage = Stage::start("sandbox_connections_max = 3");
+    let arena = &stage.arena;
+    let open = |sandbox: &str| {
+        let mut client = Client::connect(arena.process.proxy);
+        let opened = client.open_tunnel("alpha.test:443", &arena.auth(sandbox));
+        (client, opened.map_or_else(|answer| answer.status, |()| 200))
+    };
+    let mut held: Vec<_> = (0..3).map(|_| open(SANDBOX)).collect();
+    assert!(held.iter().all(|(_, status)| *status == 200));
+    assert_eq!(open(SANDBOX).1, 429, "one too many");
+    assert_eq!(open("sbx_b").1, 200, "another sandbox has its own");
+    let (mut freed, _) = held.pop().expect("a connection");
+    freed.stream.half_close();
+    freed.read_to_end();
+    // Its place is free when the proxy has let go of the connection, which the audit log tells
+    // nothing of: asking again is how a client finds out.
+    assert!((0..1000).any(|_| open(SANDBOX).1 == 200), "no place became free");
+}
+
+#[test]
+fn the_harness_notices_what_it_is_there_to_notice() {
+    let stage = Stage::start("");
+    let get = r"GET /get HTTP/1.1\r\nHost: {host}\r\n";
+    let bad = [
+        (format!("send = '{get}\\r\\n'\nexpect = 'BAD'"), "Bad was due"),
+        (format!("send = '{get}\\r\\n'\nexpect = 'DENY'"), "I6"),
+        (format!("send = '{get}\\r\\n{get}\\r\\n'\nexpect = 'OK'"), "I6"),
+        (format!("send = '{get}X: {{secret beta}}\\r\\n\\r\\n'\nexpect = 'OK'"), "I1"),
+        (format!("send = '{get}X: {{token sbx_b}}\\r\\n\\r\\n'\nexpect = 'OK'"), "I2"),
+        (format!("send = '{get}X: {{basic sbx_a}}\\r\\n\\r\\n'\nexpect = 'OK'"), "I2"),
+        (r"respond = 'HTTP/1.1 200 OK\r\n\r\n{secret alpha}'".to_owned() + "\nexpect = 'OK'", "I4"),
+        ("send = ''\nexpect = 'OK'\nfinish = 'half-close'".to_owned(), "no answer"),
+        ("frames = [{ get = [] }]\nto = 'tunnel-h2'\nexpect = 'BAD'".to_owned(), "Bad was due"),
+    ];
+    for (text, problem) in bad {
+        let case = corpus::case(&format!("id = 'X01'\nname = 'not as expected'\n{text}"));
+        let mut reports = Vec::new();
+        play_case(&stage, &case, None, &mut reports);
+        let report = reports.join("\n");
+        assert!(report.contains(problem), "`{problem}` was not noticed of\n{text}\n{report}");
+    }
 }

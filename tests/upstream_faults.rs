@@ -9,7 +9,7 @@
 mod rig;
 
 use rig::answer::Answer;
-use rig::arena::{Arena, Setup, Target};
+use rig::arena::{Arena, SANDBOX, Setup, Target};
 use rig::client::Client;
 use rig::gate::{Gate, Keeper, gate};
 use rig::h2::{self, H2};
@@ -391,9 +391,7 @@ fn an_upload_streams_as_it_comes() {
 
 #[test]
 fn a_client_that_waits_for_100_gets_it_from_the_upstream() {
-    let (gate, keeper) = gate();
     let scene = Scene::http(Box::new(rig::upstream::plain));
-    drop((gate, keeper));
     let head = "POST /x HTTP/1.1\r\nHost: faulty.test\r\nExpect: 100-continue\r\n\
                 Content-Length: 5\r\n\r\n";
     let mut client = scene.ask(head);
@@ -403,19 +401,67 @@ fn a_client_that_waits_for_100_gets_it_from_the_upstream() {
     assert_eq!(client.answer(false).map(|answer| answer.status), Some(200));
 }
 
+/// An upstream that speaks HTTP/2 only and ends every answer with a trailer.
+async fn serve_trailers(listener: tokio::net::TcpListener, config: Arc<rustls::ServerConfig>) {
+    let acceptor = tokio_rustls::TlsAcceptor::from(config);
+    while let Ok((socket, _)) = listener.accept().await {
+        let acceptor = acceptor.clone();
+        tokio::spawn(async move {
+            let tls = acceptor.accept(socket).await.expect("TLS from the proxy");
+            let mut connection = ::h2::server::handshake(tls).await.expect("HTTP/2");
+            while let Some(Ok((_, mut respond))) = connection.accept().await {
+                let answer = http::Response::new(());
+                let mut body = respond.send_response(answer, false).expect("an open stream");
+                body.send_data("ok".into(), false).expect("an open stream");
+                let mut trailers = http::HeaderMap::new();
+                trailers.insert("x-checksum", "5d1f".parse().expect("a value"));
+                body.send_trailers(trailers).expect("an open stream");
+            }
+        });
+    }
+}
+
 #[test]
-fn trailers_pass_over_http1() {
-    let scene = Scene::http(Box::new(|connection, _| {
-        connection.send(
-            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Checksum\r\n\r\n\
-              2\r\nok\r\n0\r\nX-Checksum: 5d1f\r\n\r\n",
-        );
-        After::Close
-    }));
-    let mut client = scene.ask(GET);
-    assert!(client.answer(false).is_some_and(|answer| answer.complete && answer.body == b"ok"));
-    let text = String::from_utf8_lossy(&client.received).to_lowercase();
-    assert!(text.contains("x-checksum: 5d1f"), "{text}");
+fn trailers_pass_over_http2() {
+    let ca = provider_and_ca();
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let bound = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0"));
+    let listener = bound.expect("a loopback port");
+    let address = listener.local_addr().expect("a bound address");
+    let mut config = (*ca.server(&["faulty.test"])).clone();
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    runtime.spawn(serve_trailers(listener, Arc::new(config)));
+    let scene = Scene::at(&ca, Upstream::tcp(drop), address);
+    let (body, trailers) = runtime.block_on(fetch_h2(&scene.arena));
+    assert_eq!(body, b"ok");
+    assert_eq!(trailers.get("x-checksum").map(http::HeaderValue::as_bytes), Some(&b"5d1f"[..]));
+}
+
+/// Body and trailers of one request over HTTP/2.
+async fn fetch_h2(arena: &Arena) -> (Vec<u8>, http::HeaderMap) {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let mut socket = tokio::net::TcpStream::connect(arena.process.proxy).await.expect("a proxy");
+    let connect = format!("CONNECT faulty.test:443 HTTP/1.1\r\n{}\r\n", arena.auth(SANDBOX));
+    let connect = connect.replacen("\r\n", "\r\nHost: faulty.test:443\r\n", 1);
+    socket.write_all(connect.as_bytes()).await.expect("a proxy that reads");
+    let mut opened = Vec::new();
+    while !opened.ends_with(b"\r\n\r\n") {
+        opened.push(socket.read_u8().await.expect("an answer to CONNECT"));
+    }
+    let tls = arena.tls("faulty.test", &["h2"]);
+    let name = tls.name.try_into().expect("a server name");
+    let connector = tokio_rustls::TlsConnector::from(Arc::new(tls.config));
+    let tls = connector.connect(name, socket).await.expect("an intercepted tunnel");
+    let (mut sender, connection) = ::h2::client::handshake(tls).await.expect("HTTP/2");
+    tokio::spawn(connection);
+    let request = http::Request::get("https://faulty.test/").header("te", "trailers").body(());
+    let (answer, _) = sender.send_request(request.expect("a request"), true).expect("a stream");
+    let mut stream = answer.await.expect("an answer").into_body();
+    let mut body = Vec::new();
+    while let Some(data) = stream.data().await {
+        body.extend_from_slice(&data.expect("data"));
+    }
+    (body, stream.trailers().await.expect("an end").unwrap_or_default())
 }
 
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use sallygate_proxy::{Addresses, Reload, Running};
 use serde_json::json;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::configuration::{self, Configuration, LogSettings};
 use crate::demo::Echo;
@@ -40,6 +40,9 @@ pub(crate) fn run(options: &Options) -> Outcome {
 
 /// Runs until it is stopped, and calls `ready` once when requests are served.
 pub(crate) fn run_with(options: &Options, ready: impl FnOnce(Found)) -> Outcome {
+    let files = watched_files(&options.config);
+    // Stamped before they are read: a change while they are being read is noticed later.
+    let watched = (files.clone(), stamps(&files));
     let configuration = configuration::load(&options.config)?;
     start_log(&configuration.log);
     for warning in configuration.warnings.iter() {
@@ -47,7 +50,7 @@ pub(crate) fn run_with(options: &Options, ready: impl FnOnce(Found)) -> Outcome 
     }
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(failed)?;
-    let outcome = runtime.block_on(serve(configuration, options, ready));
+    let outcome = runtime.block_on(serve(configuration, watched, options, ready));
     // Tasks that are still there hold connections whose time is over.
     runtime.shutdown_timeout(Duration::from_millis(100));
     outcome
@@ -55,10 +58,12 @@ pub(crate) fn run_with(options: &Options, ready: impl FnOnce(Found)) -> Outcome 
 
 async fn serve(
     configuration: Configuration,
+    watched: (Vec<PathBuf>, Stamps),
     options: &Options,
     ready: impl FnOnce(Found),
 ) -> Outcome {
-    let watched = watched_files(&options.config);
+    // Before anything says that we are ready: what happens from then on must not be missed.
+    let watch = Watch::begin(watched)?;
     let Configuration { mut proxy, mut input, data_dir, .. } = configuration;
     let echo = match options.demo_echo {
         true => Some(Echo::start(&data_dir).await?),
@@ -77,7 +82,7 @@ async fn serve(
     let claim = claim(&data_dir, &found);
     ready(found);
     tracing::info!(addresses = ?running.addresses, "ready");
-    until_stopped(&running, &watched).await?;
+    until_stopped(&running, watch).await;
     tracing::info!("draining");
     running.stop().await;
     drop(claim);
@@ -132,21 +137,39 @@ fn ready_line(found: &Found) -> serde_json::Value {
     json!({ "ready": true, "proxy": found.proxy, "unix": found.unix, "admin": found.admin })
 }
 
-async fn until_stopped(running: &Running, watched: &[PathBuf]) -> Outcome {
-    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
-    let mut hangup = signal(SignalKind::hangup()).map_err(failed)?;
+/// What the process reacts to: signals, and changes of the files that it was made from.
+struct Watch {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+    files: Vec<PathBuf>,
+    seen: Stamps,
+}
+
+impl Watch {
+    /// `watched` are the files, with their stamps from before they were read.
+    fn begin((files, seen): (Vec<PathBuf>, Stamps)) -> Result<Self, Failure> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate()).map_err(failed)?,
+            interrupt: signal(SignalKind::interrupt()).map_err(failed)?,
+            hangup: signal(SignalKind::hangup()).map_err(failed)?,
+            files,
+            seen,
+        })
+    }
+}
+
+async fn until_stopped(running: &Running, mut watch: Watch) {
     let mut tick = tokio::time::interval(WATCH_EVERY);
-    let mut seen = stamps(watched);
     loop {
         tokio::select! {
-            _ = terminate.recv() => return Ok(()),
-            _ = interrupt.recv() => return Ok(()),
-            _ = hangup.recv() => reload(running),
+            _ = watch.terminate.recv() => return,
+            _ = watch.interrupt.recv() => return,
+            _ = watch.hangup.recv() => reload(running),
             _ = tick.tick() => {
-                let now = stamps(watched);
-                if now != seen {
-                    seen = now;
+                let now = stamps(&watch.files);
+                if now != watch.seen {
+                    watch.seen = now;
                     reload(running);
                 }
             }
@@ -161,8 +184,11 @@ fn reload(running: &Running) {
     }
 }
 
+/// See [`stamps`].
+type Stamps = Vec<Option<(SystemTime, u64)>>;
+
 /// Modification times and sizes: a change of either is a change of the file.
-fn stamps(paths: &[PathBuf]) -> Vec<Option<(SystemTime, u64)>> {
+fn stamps(paths: &[PathBuf]) -> Stamps {
     let stamp = |path: &PathBuf| {
         let metadata = std::fs::metadata(path).ok()?;
         Some((metadata.modified().ok()?, metadata.len()))

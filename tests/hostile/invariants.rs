@@ -65,6 +65,12 @@ pub(crate) fn check(
         not_resolved(stage, case, before),
     ];
     played.problems.extend(found.into_iter().flatten());
+    if !played.problems.is_empty() {
+        let about = |line: &Value| {
+            format!("{} {} {} {}", line["verdict"], line["code"], line["status"], line["detail"])
+        };
+        played.problems.extend(lines.iter().map(|line| format!("on record: {}", about(line))));
+    }
 }
 
 fn fresh(stage: &Stage, before: &Before) -> Vec<Fresh> {

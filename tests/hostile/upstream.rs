@@ -148,11 +148,7 @@ impl Upstream {
         let (shared, serve) = (Arc::clone(&log), Arc::new(serve));
         std::thread::spawn(move || {
             while let Ok((socket, _)) = listener.accept() {
-                let kept = socket.try_clone().expect("a descriptor");
-                shared.change(|seen| {
-                    seen.connections += 1;
-                    seen.sockets.push(kept);
-                });
+                shared.change(|seen| seen.connections += 1);
                 let (log, serve) = (Arc::clone(&shared), Arc::clone(&serve));
                 std::thread::spawn(move || serve(socket, &log));
             }
@@ -181,6 +177,8 @@ impl Upstream {
 }
 
 fn serve(socket: TcpStream, tls: Option<Arc<ServerConfig>>, log: &Log, answer: &Answer) {
+    let kept = socket.try_clone().expect("a descriptor");
+    log.change(|seen| seen.sockets.push(kept));
     let stream = match tls {
         None => Stream::clear(socket),
         Some(config) => match handshake(socket, config) {
@@ -218,16 +216,10 @@ fn handshake(mut socket: TcpStream, config: Arc<ServerConfig>) -> Option<Stream>
 /// Reads one request; `None` when none came or it broke off. Its head is on record at once.
 fn next(connection: &mut Connection, log: &Log) -> Option<Request> {
     let Connection { stream, buffer } = connection;
-    let mut more = |buffer: &mut Vec<u8>| {
-        let before = buffer.len();
-        let filled = stream.fill(buffer);
-        log.change(|seen| seen.bytes.extend_from_slice(&buffer[before..]));
-        matches!(filled, Filled::Bytes(_))
-    };
     let end = loop {
         match find(buffer, b"\r\n\r\n", 0) {
             Some(end) => break end + 4,
-            None if more(buffer) => {}
+            None if more(stream, buffer, log) => {}
             None => return None,
         }
     };
@@ -236,6 +228,10 @@ fn next(connection: &mut Connection, log: &Log) -> Option<Request> {
         seen.requests.push(request.clone());
         seen.requests.len() - 1
     });
+    if !request.headers("expect").is_empty() {
+        stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").ok()?;
+        stream.flush().ok()?;
+    }
     let length = request.headers("content-length").first().and_then(|length| length.parse().ok());
     let chunked = !request.headers("transfer-encoding").is_empty();
     loop {
@@ -252,10 +248,18 @@ fn next(connection: &mut Connection, log: &Log) -> Option<Request> {
             log.change(|seen| seen.requests[index] = request.clone());
             return Some(request);
         }
-        if !more(buffer) {
+        if !more(stream, buffer, log) {
             return None;
         }
     }
+}
+
+/// Reads once more; false at the end.
+fn more(stream: &mut Stream, buffer: &mut Vec<u8>, log: &Log) -> bool {
+    let before = buffer.len();
+    let filled = stream.fill(buffer);
+    log.change(|seen| seen.bytes.extend_from_slice(&buffer[before..]));
+    matches!(filled, Filled::Bytes(_))
 }
 
 /// Answers every request with 200 and a short body.

@@ -47,8 +47,11 @@ pub(super) async fn peer(shared: &Shared, x: &mut Exchange) -> Result<Box<HttpPe
         upstream::addresses(&head.authority, destination, &shared.resolver, &shared.own).await;
     let credential =
         permit.route().and_then(|r| r.injections.first()).map(|i| i.cell.connection().to_owned());
-    let grouping =
-        Grouping { credential: credential.as_deref(), offer_h2: head.is_h2 || head.wants_trailers };
+    let grouping = Grouping {
+        credential: credential.as_deref(),
+        offer_h2: head.is_h2 || head.wants_trailers,
+        is_upgrade: head.is_upgrade,
+    };
     let built = found
         .map(|found| upstream::peer(head.scheme, &head.authority, &found, destination, &grouping));
     match built {

@@ -76,7 +76,14 @@ pub(crate) struct Wire {
     write_timer: Option<Pin<Box<Sleep>>>,
     /// The last write was the size line of a chunk with five bytes.
     before_five_bytes: bool,
+    linger: Option<Linger>,
     id: i32,
+}
+
+/// What is left of closing: our side is shut, the client may still be writing.
+struct Linger {
+    bytes_left: usize,
+    until: Pin<Box<Sleep>>,
 }
 
 impl std::fmt::Debug for Wire {
@@ -116,6 +123,7 @@ impl Wire {
             body_timer: None,
             write_timer: None,
             before_five_bytes: false,
+            linger: None,
             id,
         }
     }
@@ -242,26 +250,30 @@ impl Wire {
     /// Closes so that the last answer arrives: what the client is still sending is read for a
     /// moment, because a socket closed with unread bytes resets and takes the answer with it.
     pub(crate) async fn close(&mut self) {
-        let limits = Arc::clone(&self.limits);
-        let linger = async {
-            let _ = self.flush().await;
-            let unread = !self.is_request_done() || !self.inbuf.is_empty();
-            match &mut self.transport {
-                Transport::Plain(s) => {
-                    let _ = s.shutdown().await;
-                    if unread {
-                        discard(s, size(limits.linger_bytes)).await
-                    }
-                }
-                Transport::Tls(s) => {
-                    let _ = s.shutdown().await;
-                    if unread {
-                        discard(s.get_mut().0, size(limits.linger_bytes)).await
-                    }
-                }
+        let closing = AsyncWriteExt::shutdown(self);
+        let _ = tokio::time::timeout(2 * LINGER, closing).await;
+    }
+
+    /// Reads and throws away what the client is still sending. Beyond the bound the socket stays open
+    /// unread until the time is up: closing it now would reset the connection all the same.
+    fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(linger) = &mut self.linger else { return Poll::Ready(()) };
+        if linger.until.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        let mut stack = [0u8; 4096];
+        while linger.bytes_left > 0 {
+            let mut unread = ReadBuf::new(&mut stack);
+            let read = match &mut self.transport {
+                Transport::Plain(s) => Pin::new(s).poll_read(cx, &mut unread),
+                Transport::Tls(s) => Pin::new(s.get_mut().0).poll_read(cx, &mut unread),
+            };
+            match (ready!(read), unread.filled().len()) {
+                (Err(_), _) | (Ok(()), 0) => return Poll::Ready(()),
+                (Ok(()), n) => linger.bytes_left = linger.bytes_left.saturating_sub(n),
             }
-        };
-        let _ = tokio::time::timeout(LINGER, linger).await;
+        }
+        Poll::Pending
     }
 
     fn poll_fill(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
@@ -443,21 +455,6 @@ impl Wire {
     }
 }
 
-/// Reads and throws away up to `max` bytes. When more is coming, the socket stays open unread until
-/// the caller's deadline: closing it now would reset the connection and take the answer along.
-async fn discard(stream: &mut (impl AsyncRead + Unpin), max: usize) {
-    // On the heap: an array would be part of every connection's future.
-    let mut heap = vec![0u8; 4096];
-    let mut total = 0;
-    while total < max {
-        match stream.read(&mut heap).await {
-            Ok(n) if n > 0 => total += n,
-            _ => return,
-        }
-    }
-    std::future::pending::<()>().await;
-}
-
 impl AsyncRead for Wire {
     fn poll_read(
         self: Pin<&mut Self>,
@@ -550,11 +547,21 @@ impl AsyncWrite for Wire {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        ready!(this.poll_release(cx))?;
-        match &mut this.transport {
-            Transport::Plain(s) => Pin::new(s).poll_shutdown(cx),
-            Transport::Tls(s) => Pin::new(s).poll_shutdown(cx),
+        if this.linger.is_none() {
+            ready!(this.poll_release(cx))?;
+            ready!(match &mut this.transport {
+                Transport::Plain(s) => Pin::new(s).poll_shutdown(cx),
+                Transport::Tls(s) => Pin::new(s).poll_shutdown(cx),
+            })?;
+            this.linger = Some(Linger {
+                bytes_left: size(this.limits.linger_bytes),
+                until: Box::pin(tokio::time::sleep(LINGER)),
+            });
         }
+        if !this.is_request_done() || !this.inbuf.is_empty() {
+            ready!(this.poll_linger(cx));
+        }
+        Poll::Ready(Ok(()))
     }
 }
 

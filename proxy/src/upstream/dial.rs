@@ -4,18 +4,23 @@
 //! chose it. Nothing behind this looks a name up again.
 
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
+use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use pingora::connectors::L4Connect;
 use pingora::protocols::l4::socket::SocketAddr as PingoraAddr;
 use pingora::protocols::l4::stream::Stream as L4Stream;
+use pingora::protocols::l4::virt::{VirtualSockOpt, VirtualSocket, VirtualSocketStream};
 use pingora::protocols::tls::ALPN;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType};
 use sallygate_compiler::canonical::{Authority, Scheme};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
@@ -32,6 +37,8 @@ const NEXT_ATTEMPT: Duration = Duration::from_millis(250);
 pub(crate) struct Grouping<'a> {
     pub(crate) credential: Option<&'a str>,
     pub(crate) offer_h2: bool,
+    /// The connection is to become something else, and is nobody else's then.
+    pub(crate) is_upgrade: bool,
 }
 
 /// Addresses of an upstream, every one of them checked.
@@ -101,8 +108,9 @@ pub(crate) fn peer(
     options.write_timeout = Some(destination.idle);
     options.idle_timeout = Some(Duration::from_secs(60));
     options.ca.clone_from(&destination.ca);
-    if addresses.len() > 1 {
-        options.custom_l4 = Some(Arc::new(Racing { addresses: addresses.to_vec() }));
+    if addresses.len() > 1 || grouping.is_upgrade {
+        let yields = grouping.is_upgrade;
+        options.custom_l4 = Some(Arc::new(Racing { addresses: addresses.to_vec(), yields }));
     }
     Some(peer)
 }
@@ -132,6 +140,8 @@ fn group_key(
 #[derive(Debug)]
 struct Racing {
     addresses: Vec<SocketAddr>,
+    /// See [`Yielding`].
+    yields: bool,
 }
 
 #[async_trait]
@@ -140,7 +150,65 @@ impl L4Connect for Racing {
         let stream = race(&self.addresses)
             .await
             .map_err(|e| Error::because(error_type(&e), "connecting to the upstream", e))?;
+        if self.yields {
+            let yielding = Yielding { stream, has_written: false };
+            return Ok(VirtualSocketStream::new(Box::new(yielding)).into());
+        }
         Ok(stream.into())
+    }
+}
+
+/// A stream that lets others go first when it is read after a write.
+///
+/// Pingora 0.9.1 ends an upgraded exchange when a 101 is read before the (empty) request body was
+/// taken note of: both are waited for in one `select!`, and an upstream that answers at once can
+/// make both ready. Yielding once after a write settles the order.
+#[derive(Debug)]
+struct Yielding {
+    stream: TcpStream,
+    has_written: bool,
+}
+
+impl AsyncRead for Yielding {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if std::mem::take(&mut self.has_written) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Yielding {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.has_written = true;
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+impl VirtualSocket for Yielding {
+    fn set_socket_option(&self, option: VirtualSockOpt) -> io::Result<()> {
+        if matches!(option, VirtualSockOpt::NoDelay) {
+            return self.stream.set_nodelay(true);
+        }
+        // Keep-alive is set by nobody: the exchange's own silence limit ends a dead peer.
+        Ok(())
     }
 }
 
