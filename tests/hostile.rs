@@ -144,14 +144,14 @@ fn the_harness_notices_what_it_is_there_to_notice() {
     let stage = Stage::start("");
     let get = r"GET /get HTTP/1.1\r\nHost: {host}\r\n";
     let bad = [
-        (format!("send = '{get}\\r\\n'\nexpect = 'BAD'"), "Bad was due"),
+        (format!("send = '{get}Connection: close\\r\\n\\r\\n'\nexpect = 'BAD'"), "Bad was due"),
         (format!("send = '{get}\\r\\n'\nexpect = 'DENY'"), "I6"),
         (format!("send = '{get}\\r\\n{get}\\r\\n'\nexpect = 'OK'"), "I6"),
         (format!("send = '{get}X: {{secret beta}}\\r\\n\\r\\n'\nexpect = 'OK'"), "I1"),
         (format!("send = '{get}X: {{token sbx_b}}\\r\\n\\r\\n'\nexpect = 'OK'"), "I2"),
         (format!("send = '{get}X: {{basic sbx_a}}\\r\\n\\r\\n'\nexpect = 'OK'"), "I2"),
         (r"respond = 'HTTP/1.1 200 OK\r\n\r\n{secret alpha}'".to_owned() + "\nexpect = 'OK'", "I4"),
-        ("send = ''\nexpect = 'OK'\nfinish = 'half-close'".to_owned(), "no answer"),
+        ("finish = 'half-close'\nexpect = 'OK'\nupstream = 0".to_owned(), "no answer"),
         ("frames = [{ get = [] }]\nto = 'tunnel-h2'\nexpect = 'BAD'".to_owned(), "Bad was due"),
     ];
     for (text, problem) in bad {

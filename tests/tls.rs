@@ -351,7 +351,8 @@ fn drips_until_closed(client: &mut Client, bytes: &[u8]) -> bool {
 }
 
 /// Deadlines far below what dripping these bytes takes.
-const SHORT: &str = "head_ms = 400\nhandshake_ms = 400\nbody_grace_ms = 400\nkeepalive_ms = 400";
+const SHORT: &str =
+    "head_ms = 1000\nhandshake_ms = 1000\nbody_grace_ms = 1000\nkeepalive_ms = 1000";
 
 #[test]
 fn a_head_that_drips_ends_at_its_deadline() {
@@ -415,10 +416,8 @@ fn an_http2_connection_on_which_nothing_is_asked_ends() {
 fn an_http2_client_that_never_says_hello_ends_at_the_deadline() {
     let scene = scene(SHORT);
     let mut client = scene.arena.inside("alpha.test", "h2");
-    assert!(
-        drips_until_closed(&mut client, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r"),
-        "a preface in drops"
-    );
+    client.send(b"PRI * HTTP/2.0\r\n\r\nSM");
+    assert_ne!(client.read_to_end(), Filled::Silence, "half a preface was waited for");
 }
 
 #[test]

@@ -9,103 +9,17 @@
 mod rig;
 
 use rig::answer::Answer;
-use rig::arena::{Arena, SANDBOX, Setup, Target};
-use rig::client::Client;
+use rig::arena::{Arena, SANDBOX};
 use rig::gate::{Gate, Keeper, gate};
-use rig::h2::{self, H2};
-use rig::pki::PrivateCa;
+use rig::h2;
+use rig::scene::{Fault, Scene, provider_and_ca};
 use rig::stream::{Filled, Stream};
-use rig::upstream::{After, Connection, Request, Upstream, ok};
+use rig::upstream::{After, Connection};
 use socket2::SockRef;
 use std::io::Write as _;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// Small enough to be waited for.
-const ROUTES: &str = r#"{ name = "all", connect_ms = 400, first_byte_ms = 400, idle_ms = 600 },"#;
-
-/// A proxy between a client and one upstream that does what the test says, beside a healthy one.
-struct Scene {
-    arena: Arena,
-    healthy: Upstream,
-    faulty: Upstream,
-}
-
-type Fault = dyn Fn(&mut Connection, &Request) -> After + Send + Sync;
-
-impl Scene {
-    /// The upstream speaks TLS and HTTP, as far as `fault` lets it.
-    fn http(fault: Box<Fault>) -> Self {
-        let ca = provider_and_ca();
-        let faulty = Upstream::tls(ca.server(&["faulty.test"]), Arc::from(fault));
-        Self::with(&ca, faulty)
-    }
-
-    /// The upstream has the bare socket.
-    fn tcp(fault: impl Fn(TcpStream) + Send + Sync + 'static) -> Self {
-        Self::with(&provider_and_ca(), Upstream::tcp(fault))
-    }
-
-    fn with(ca: &PrivateCa, faulty: Upstream) -> Self {
-        let address = faulty.address;
-        Self::at(ca, faulty, address)
-    }
-
-    fn at(ca: &PrivateCa, faulty: Upstream, address: SocketAddr) -> Self {
-        let healthy = Upstream::tls(ca.server(&["healthy.test"]), ok());
-        let targets = vec![
-            Target::bound("healthy", healthy.address, ca.pem(), ROUTES),
-            Target::bound("faulty", address, ca.pem(), ROUTES),
-        ];
-        let limits = "informational_max = 8\nwrite_stall_ms = 500".to_owned();
-        let arena = Arena::start(Setup { targets, limits, ..Setup::default() });
-        Self { arena, healthy, faulty }
-    }
-
-    /// Asks the faulty upstream over HTTP/1.1.
-    fn ask(&self, request: &str) -> Client {
-        let mut client = self.arena.inside("faulty.test", "http/1.1");
-        client.send(request.as_bytes());
-        client
-    }
-
-    fn ask_h2(&self) -> H2 {
-        let mut h2 = H2::start(self.arena.inside("faulty.test", "h2"));
-        let fields = [
-            (":method", "GET"),
-            (":scheme", "https"),
-            (":authority", "faulty.test"),
-            (":path", "/stream"),
-        ];
-        let fields = fields.map(|(name, value)| (name.into(), value.into()));
-        h2.client.send(&h2::headers(1, &fields, true));
-        h2
-    }
-
-    /// The fault is no affair of anybody else's: not now, and not for its record.
-    #[track_caller]
-    fn check_others_unharmed(&self) {
-        assert_eq!(self.arena.fetch("healthy.test", "/"), 200, "another upstream");
-    }
-
-    /// What is on record of the faulty upstream, as soon as it is.
-    fn code_on_record(&self) -> String {
-        let is_it = |line: &serde_json::Value| line["host"] == "faulty.test";
-        let lines = self.arena.tail.since(0, |lines| lines.iter().any(is_it));
-        let line = lines.iter().find(|line| is_it(line)).expect("a record");
-        line["code"].as_str().unwrap_or_default().to_owned()
-    }
-
-    fn requests(&self) -> usize {
-        self.faulty.seen(|seen| seen.requests.len())
-    }
-}
-
-fn provider_and_ca() -> PrivateCa {
-    rustls::crypto::aws_lc_rs::default_provider().install_default().ok();
-    PrivateCa::new()
-}
 
 const GET: &str = "GET /x HTTP/1.1\r\nHost: faulty.test\r\n\r\n";
 const POST: &str = "POST /x HTTP/1.1\r\nHost: faulty.test\r\nContent-Length: 5\r\n\r\nhello";
@@ -142,7 +56,7 @@ fn an_upstream_that_refuses_connections_is_named_so() {
     let closed = TcpListener::bind("127.0.0.1:0").expect("a loopback port");
     let address = closed.local_addr().expect("a bound address");
     drop(closed);
-    let scene = Scene::at(&provider_and_ca(), Upstream::tcp(drop), address);
+    let scene = Scene::elsewhere(&provider_and_ca(), address);
     check_answer(scene.ask(GET).answer(false), 502, "upstream_connect", "does not accept");
     assert_eq!(scene.code_on_record(), "upstream_connect");
     scene.check_others_unharmed();
@@ -151,7 +65,7 @@ fn an_upstream_that_refuses_connections_is_named_so() {
 #[test]
 fn an_upstream_that_never_shakes_hands_runs_into_the_connect_timeout() {
     let (gate, keeper) = gate();
-    let scene = Scene::tcp(move |socket| {
+    let scene = Scene::hasty_tcp(move |socket| {
         gate.pass();
         // Held open until the test is over.
         gate.pass();
@@ -184,7 +98,7 @@ fn an_upstream_that_speaks_no_tls_is_never_spoken_to_without() {
 #[test]
 fn an_upstream_that_hangs_before_its_answer_runs_into_the_first_byte_timeout() {
     let (gate, keeper) = gate();
-    let scene = Scene::http(Box::new(move |_, _| {
+    let scene = Scene::hasty_http(Box::new(move |_, _| {
         gate.pass();
         gate.pass();
         After::Close
@@ -246,11 +160,12 @@ fn a_pooled_connection_that_the_upstream_has_closed_costs_no_request() {
 /// The client has seen the first bytes of an answer that then breaks off: it can tell.
 #[track_caller]
 fn check_aborted(
+    scene: fn(Box<Fault>) -> Scene,
     head: &'static str,
     fault: impl Fn(&mut Connection, &Gate) -> After + Send + Sync + 'static,
 ) {
     let (gate, keeper) = gate();
-    let scene = Scene::http(Box::new(move |connection, _| {
+    let scene = scene(Box::new(move |connection, _| {
         connection.send(head.as_bytes());
         gate.pass();
         fault(connection, &gate)
@@ -279,17 +194,17 @@ const CHUNKED: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\
 
 #[test]
 fn a_body_shorter_than_its_length_has_no_clean_end() {
-    check_aborted(WITH_LENGTH, |_, _| After::Close);
+    check_aborted(Scene::http, WITH_LENGTH, |_, _| After::Close);
 }
 
 #[test]
 fn a_chunked_body_without_its_last_chunk_has_no_clean_end() {
-    check_aborted(CHUNKED, |_, _| After::Close);
+    check_aborted(Scene::http, CHUNKED, |_, _| After::Close);
 }
 
 #[test]
 fn a_reset_within_a_body_is_no_clean_end() {
-    check_aborted(WITH_LENGTH, |connection, _| {
+    check_aborted(Scene::http, WITH_LENGTH, |connection, _| {
         reset(connection);
         After::Reset
     });
@@ -297,7 +212,7 @@ fn a_reset_within_a_body_is_no_clean_end() {
 
 #[test]
 fn a_reset_within_a_body_that_ends_with_the_connection_is_no_clean_end() {
-    check_aborted("HTTP/1.1 200 OK\r\n\r\nbegun", |connection, _| {
+    check_aborted(Scene::http, "HTTP/1.1 200 OK\r\n\r\nbegun", |connection, _| {
         reset(connection);
         After::Reset
     });
@@ -305,7 +220,7 @@ fn a_reset_within_a_body_that_ends_with_the_connection_is_no_clean_end() {
 
 #[test]
 fn a_body_that_stalls_runs_into_the_idle_timeout() {
-    check_aborted(CHUNKED, |_, gate| {
+    check_aborted(Scene::hasty_http, CHUNKED, |_, gate| {
         gate.pass();
         After::Close
     });
@@ -431,7 +346,7 @@ fn trailers_pass_over_http2() {
     let mut config = (*ca.server(&["faulty.test"])).clone();
     config.alpn_protocols = vec![b"h2".to_vec()];
     runtime.spawn(serve_trailers(listener, Arc::new(config)));
-    let scene = Scene::at(&ca, Upstream::tcp(drop), address);
+    let scene = Scene::elsewhere(&ca, address);
     let (body, trailers) = runtime.block_on(fetch_h2(&scene.arena));
     assert_eq!(body, b"ok");
     assert_eq!(trailers.get("x-checksum").map(http::HeaderValue::as_bytes), Some(&b"5d1f"[..]));

@@ -11,6 +11,7 @@ pub(crate) mod h2;
 pub(crate) mod invariants;
 pub(crate) mod pki;
 pub(crate) mod run;
+pub(crate) mod scene;
 pub(crate) mod stage;
 pub(crate) mod stream;
 pub(crate) mod tail;

@@ -226,20 +226,21 @@ fn play_h2(
 fn judge_h2(case: &Case, expect: Expect, reply: &Reply, ended: bool, played: &mut Played) {
     let broken = reply.reset.is_some() || ended && !reply.ended;
     let shown = format!("{} {}", shown(&reply.blocks.concat()), shown(&reply.data));
-    match expect {
+    let as_due = match expect {
         Expect::Close | Expect::Nothing => {
             if !ended {
                 played.problem("the connection was left open");
             }
-            return;
+            true
         }
         // The library below may refuse with a bare status.
-        Expect::Bad if (broken || reply.ended && reply.data.is_empty()) && !reply.says_ok() => {
-            return;
-        }
-        Expect::Abort if broken && reply.says_ok() => return,
-        Expect::Ok if reply.says_ok() && reply.ended && !broken => return,
-        _ => {}
+        Expect::Bad => (broken || reply.ended && reply.data.is_empty()) && !reply.says_ok(),
+        Expect::Abort => broken && reply.says_ok(),
+        Expect::Ok => reply.says_ok() && reply.ended && !broken,
+        Expect::Deny | Expect::Auth | Expect::Lim | Expect::Up | Expect::Switch => false,
+    };
+    if as_due {
+        return;
     }
     let problem = reply.problem().unwrap_or_default();
     let code = problem["code"].as_str();

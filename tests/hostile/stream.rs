@@ -26,6 +26,19 @@ pub(crate) enum Filled {
     Silence,
 }
 
+impl Filled {
+    fn of(error: &io::Error) -> Self {
+        let is = |kinds: &[ErrorKind]| kinds.contains(&error.kind());
+        if is(&[ErrorKind::WouldBlock, ErrorKind::TimedOut]) {
+            Self::Silence
+        } else if is(&[ErrorKind::UnexpectedEof]) {
+            Self::End
+        } else {
+            Self::Reset
+        }
+    }
+}
+
 impl Stream {
     pub(crate) fn clear(socket: TcpStream) -> Self {
         socket.set_nodelay(true).ok();
@@ -52,12 +65,8 @@ impl Stream {
                     buffer.extend_from_slice(&piece[..count]);
                     return Filled::Bytes(count);
                 }
-                Err(error) => match error.kind() {
-                    ErrorKind::Interrupted => {}
-                    ErrorKind::WouldBlock | ErrorKind::TimedOut => return Filled::Silence,
-                    ErrorKind::UnexpectedEof => return Filled::End,
-                    _ => return Filled::Reset,
-                },
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Filled::of(&error),
             }
         }
     }
