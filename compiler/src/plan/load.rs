@@ -1,0 +1,72 @@
+//! Plans as bytes: read strictly, written canonically, named by their digest.
+
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use super::{PLAN_BYTES_MAX, Plan, SCHEMA_VERSION};
+use crate::diagnostic::{Diagnostic, Diagnostics, Place};
+
+impl Plan {
+    /// Reads a plan strictly. A plan without a digest gets one; one with another digest than its
+    /// content has is refused.
+    pub fn from_json(name: &str, bytes: &[u8]) -> Result<Plan, Diagnostics> {
+        if bytes.len() > PLAN_BYTES_MAX {
+            let message = format!("`{name}` has more than {PLAN_BYTES_MAX} bytes");
+            return Err(Diagnostic::error("LIMIT_EXCEEDED", message).into());
+        }
+        let mut plan: Plan =
+            serde_json::from_slice(bytes).map_err(|error| invalid_json(name, bytes, &error))?;
+        if plan.schema_version != SCHEMA_VERSION {
+            let message = format!(
+                "`{name}` has schema version {}, this build reads {SCHEMA_VERSION}",
+                plan.schema_version
+            );
+            return Err(Diagnostic::error("INVALID_PLAN", message).into());
+        }
+        if plan.version > crate::table::INTEGER_MAX {
+            let message = format!("`{name}` has version {}, too large", plan.version);
+            return Err(Diagnostic::error("INVALID_PLAN", message).into());
+        }
+        let given = std::mem::take(&mut plan.digest);
+        plan.seal();
+        if !given.is_empty() && given != plan.digest {
+            let message = format!("`{name}` says digest `{given}` and has `{}`", plan.digest);
+            return Err(Diagnostic::error("DIGEST_MISMATCH", message).into());
+        }
+        Ok(plan)
+    }
+
+    /// RFC 8785 canonical JSON, with the digest as it is.
+    pub fn to_canonical_json(&self) -> String {
+        canonical_json(self)
+    }
+
+    /// Computes the digest and writes it into the plan.
+    pub fn seal(&mut self) {
+        let mut value = serde_json::to_value(&*self).unwrap_or_default();
+        if let Some(fields) = value.as_object_mut() {
+            fields.remove("digest");
+        }
+        let hash = Sha256::digest(canonical_json(&value).as_bytes());
+        let hex: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+        self.digest = format!("sha256:{hex}");
+    }
+}
+
+/// INVARIANT: a plan holds strings, integers, lists and maps with string keys, and writing to
+/// memory does not fail; so there is nothing in it that has no canonical form.
+fn canonical_json(value: &impl Serialize) -> String {
+    serde_json_canonicalizer::to_string(value).unwrap_or_default()
+}
+
+fn invalid_json(name: &str, bytes: &[u8], error: &serde_json::Error) -> Diagnostics {
+    // The message of serde_json ends in the place, which is given as a place here.
+    let message = error.to_string();
+    let message = message.split(" at line ").next().unwrap_or_default().to_owned();
+    let (line, column) = (error.line().max(1), error.column().max(1));
+    let before = bytes.split_inclusive(|byte| *byte == b'\n').take(line - 1);
+    let at = before.map(<[u8]>::len).sum::<usize>() + column - 1;
+    let (file, field) = (name.to_owned(), String::new());
+    let place = Place { file, span: at..at, line, column, field };
+    Diagnostic::error("INVALID_PLAN", message).at(place).into()
+}

@@ -1,0 +1,76 @@
+//! The compiled plan: what one profile version allows. Immutable, ordered, content-addressed.
+//!
+//! JSON in camelCase, schema version 1; unknown fields are refused. A plan holds references to
+//! credentials and never a secret.
+
+mod credential;
+mod injection;
+mod limits;
+mod load;
+mod matching;
+mod route;
+mod upstream;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+pub use credential::CredentialReference;
+pub use injection::{Clear, Injection, InjectionKind};
+pub use limits::{Limits, Timeouts};
+pub use matching::{Condition, Match};
+pub use route::{Action, Route};
+pub use upstream::Upstream;
+
+/// The only schema version that this build reads and writes.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// A larger plan is refused before it is parsed.
+pub const PLAN_BYTES_MAX: usize = 1 << 30;
+
+/// What one profile version allows.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Plan {
+    pub schema_version: u32,
+    /// `sha256:` and 64 hex digits, over the canonical JSON of the plan without this field.
+    #[serde(default)]
+    pub digest: String,
+    pub organization_id: String,
+    pub sandbox_profile_id: String,
+    pub version: u64,
+    #[serde(default)]
+    pub unmatched: Unmatched,
+    #[serde(default)]
+    pub image: Option<Image>,
+    /// In code-point order of route id.
+    pub egress_routes: Vec<Route>,
+    #[serde(default)]
+    pub credentials: Vec<CredentialReference>,
+    #[serde(default)]
+    pub artifacts: Vec<Value>,
+    #[serde(default)]
+    pub workspace_sources: Vec<Value>,
+    #[serde(default)]
+    pub runtime_clients: Vec<Value>,
+    #[serde(default)]
+    pub agent_runtimes: Vec<Value>,
+    #[serde(default)]
+    pub assertions: Vec<Value>,
+}
+
+/// What becomes of a request that no route matches, on a host that no credential is bound to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Unmatched {
+    #[default]
+    Deny,
+    Passthrough,
+}
+
+/// What the sandbox runs on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Image {
+    pub source: String,
+    pub image_ref: String,
+}
