@@ -373,6 +373,7 @@ fn matching(source: &RouteSource) -> Match {
         query: source.query.clone(),
         allow_encoded_slash: source.allow_encoded_slash,
         allow_empty_segments: source.allow_empty_segments,
+        block: source.block.clone(),
     }
 }
 

@@ -5,6 +5,7 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::canonical::{self, HostError, PathError, Scheme};
+use crate::content::Content;
 use crate::key::{Headers, MatchKey};
 use crate::pattern::PathPattern;
 use crate::plan::{Action, Route};
@@ -45,6 +46,8 @@ pub enum Outcome {
     Deny,
     NoRoute,
     Passthrough,
+    /// It depends on content that is not known.
+    Inspect,
 }
 
 impl Outcome {
@@ -55,6 +58,7 @@ impl Outcome {
             Self::Deny => "deny",
             Self::NoRoute => "no_route",
             Self::Passthrough => "passthrough",
+            Self::Inspect => "inspect",
         }
     }
 }
@@ -86,6 +90,7 @@ pub struct Candidate {
 pub enum Progress {
     Decides,
     Matches,
+    Content,
     EmptySegment,
     EncodedSlash,
     Condition,
@@ -163,11 +168,13 @@ pub fn explain(table: &RouteTable, key: &MatchKey<'_>) -> Explanation {
         Verdict::Deny(route) => (Outcome::Deny, Some(route)),
         Verdict::NoRoute { .. } => (Outcome::NoRoute, None),
         Verdict::Passthrough => (Outcome::Passthrough, None),
+        Verdict::Inspect(_) => (Outcome::Inspect, None),
     };
     let route = winner.and_then(|index| table.route(index));
     let managed = table.is_managed(key.host);
     let reason = match verdict {
         Verdict::NoRoute { reason, .. } => Some(miss(reason).to_owned()),
+        Verdict::Inspect(kind) => Some(format!("depends on the content ({})", kind.as_str())),
         Verdict::Deny(_) => route.and_then(|route| route.reason.clone()),
         Verdict::Allow(_) | Verdict::Hold(_) | Verdict::Passthrough => None,
     };
@@ -197,6 +204,7 @@ fn miss(reason: Miss) -> &'static str {
         Miss::Path => "no route on this host names this path",
         Miss::Method => "no route at this path allows this method",
         Miss::Condition => "a header or query condition is not met",
+        Miss::Content => "what the request asks for is outside of what is allowed",
         Miss::EncodedSlash => "the path has an encoded slash, which no matching route allows",
         Miss::EmptySegment => "the path has an empty segment, which no matching route allows",
     }
@@ -253,7 +261,7 @@ fn progress(
     if !wanted.paths.iter().any(fits) {
         return (Progress::Path, format!("path: {}", wanted.paths.join(", ")));
     }
-    match stopped_by(route.action, wanted, key) {
+    match stopped_by(route.action, wanted, (key, &Content::UNREAD)) {
         Some(Stop::Method) => {
             let methods = wanted.methods.as_deref().unwrap_or_default().join(", ");
             (Progress::Method, format!("method: {methods}"))
@@ -263,6 +271,12 @@ fn progress(
         }
         Some(Stop::Query(condition)) => {
             (Progress::Condition, format!("query condition on `{}`", condition.name))
+        }
+        Some(Stop::Block(block)) => {
+            (Progress::Content, format!("the request is not inside `{}`", block.as_str()))
+        }
+        Some(Stop::Unread(kind)) => {
+            (Progress::Content, format!("depends on the content ({})", kind.as_str()))
         }
         Some(Stop::EncodedSlash) => (Progress::EncodedSlash, "encoded slash".to_owned()),
         Some(Stop::EmptySegment) => (Progress::EmptySegment, "empty segment".to_owned()),

@@ -7,6 +7,9 @@ pub mod canonical;
 pub mod key;
 pub mod pattern;
 
+pub mod block;
+pub mod content;
+
 pub mod plan;
 pub mod table;
 

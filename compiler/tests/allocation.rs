@@ -47,7 +47,7 @@ fn canonicalising_and_finding_do_not_allocate() {
             Verdict::Allow(route) | Verdict::Hold(route) | Verdict::Deny(route) => {
                 table.route(route).unwrap().route_id.as_str()
             }
-            Verdict::NoRoute { .. } | Verdict::Passthrough => "",
+            Verdict::NoRoute { .. } | Verdict::Passthrough | Verdict::Inspect(_) => "",
         };
         assert_eq!(route, expected, "{method} {path}");
     }

@@ -315,6 +315,7 @@ fn pattern() -> impl Strategy<Value = Match> {
             query: q.into_iter().collect(),
             allow_encoded_slash: slash,
             allow_empty_segments: empty,
+            block: None,
         })
 }
 

@@ -198,6 +198,14 @@ impl<'d> Table<'d> {
         Some(items.into_iter().filter_map(|(node, field)| self.text(node, &field)).collect())
     }
 
+    /// One string, or an array of strings: both mean a list.
+    pub fn string_or_strings(&mut self, key: &str) -> Option<Vec<Spanned<String>>> {
+        match self.node(key) {
+            Some(node) if node.get_ref().is_str() => self.string(key).map(|text| vec![text]),
+            Some(_) | None => self.strings(key),
+        }
+    }
+
     pub fn integers(&mut self, key: &str, range: RangeInclusive<i64>) -> Option<Vec<Spanned<i64>>> {
         let items = self.items(key, "an array of integers")?;
         let read = |(node, field): (_, String)| self.number(node, &field, range.clone());

@@ -2,11 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::block::{Block, GitBlock, GraphqlBlock, GrpcBlock, McpBlock};
 use crate::canonical::Scheme;
 
 /// Which requests a route is about.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, from = "MatchForm")]
+#[serde(rename_all = "camelCase", try_from = "MatchForm")]
 pub struct Match {
     pub scheme: Scheme,
     pub hosts: Vec<String>,
@@ -19,6 +20,9 @@ pub struct Match {
     pub query: Vec<Condition>,
     pub allow_encoded_slash: bool,
     pub allow_empty_segments: bool,
+    /// What the request says inside its protocol.
+    #[serde(flatten)]
+    pub block: Option<Block>,
 }
 
 /// How a match may be written: with defaults, and with `pathPrefixes` for `/**`.
@@ -44,15 +48,41 @@ struct MatchForm {
     allow_encoded_slash: bool,
     #[serde(default)]
     allow_empty_segments: bool,
+    #[serde(default)]
+    git: Option<GitBlock>,
+    #[serde(default)]
+    graphql: Option<GraphqlBlock>,
+    #[serde(default)]
+    mcp: Option<McpBlock>,
+    #[serde(default)]
+    grpc: Option<GrpcBlock>,
 }
 
-impl From<MatchForm> for Match {
-    fn from(form: MatchForm) -> Self {
+/// A match with more than one protocol block.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("a match has at most one of `git`, `graphql`, `mcp` and `grpc`")]
+struct TwoBlocks;
+
+impl TryFrom<MatchForm> for Match {
+    type Error = TwoBlocks;
+
+    fn try_from(form: MatchForm) -> Result<Self, TwoBlocks> {
+        let blocks = [
+            form.git.map(Block::Git),
+            form.graphql.map(Block::Graphql),
+            form.mcp.map(Block::Mcp),
+            form.grpc.map(Block::Grpc),
+        ];
+        let mut blocks = blocks.into_iter().flatten();
+        let (block, second) = (blocks.next(), blocks.next());
+        if second.is_some() {
+            return Err(TwoBlocks);
+        }
         let MatchForm { scheme, hosts, ports, mut paths, methods, headers, query, .. } = form;
         paths.extend(form.path_prefixes.iter().map(|p| format!("{}/**", p.trim_end_matches('/'))));
         let (allow_encoded_slash, allow_empty_segments) =
             (form.allow_encoded_slash, form.allow_empty_segments);
-        Self {
+        Ok(Self {
             scheme,
             hosts,
             ports,
@@ -62,7 +92,8 @@ impl From<MatchForm> for Match {
             query,
             allow_encoded_slash,
             allow_empty_segments,
-        }
+            block,
+        })
     }
 }
 

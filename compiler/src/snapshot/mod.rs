@@ -3,6 +3,7 @@
 //!
 //! Nothing here is a secret: of credentials there is only where they come from.
 
+mod block;
 mod policy;
 mod route;
 mod targets;

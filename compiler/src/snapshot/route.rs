@@ -1,5 +1,6 @@
 //! A route as an author writes it, in a binding or on its own.
 
+use crate::block::Block;
 use crate::canonical::Scheme;
 use crate::diagnostic::{Diagnostic, Place};
 use crate::pattern::{HostPattern, PathPattern};
@@ -7,6 +8,7 @@ use crate::plan::{Action, Condition, Limits, Timeouts};
 use crate::read::Table;
 use crate::table::is_token;
 
+use super::block::{BLOCKS, read_block};
 use super::required_id;
 
 /// The largest integer that every JSON reader keeps exactly.
@@ -29,6 +31,7 @@ pub struct RouteSource {
     pub query: Vec<Condition>,
     pub allow_encoded_slash: bool,
     pub allow_empty_segments: bool,
+    pub block: Option<Block>,
     pub reason: Option<String>,
     /// The target whose upstream settings to take, and where it is named.
     pub target: Option<(String, Place)>,
@@ -73,6 +76,7 @@ pub(super) fn read_route(mut table: Table<'_>, within: Within) -> Option<RouteSo
         query: conditions(&mut table, "query"),
         allow_encoded_slash: flag(&mut table, "allow_encoded_slash"),
         allow_empty_segments: flag(&mut table, "allow_empty_segments"),
+        block: read_block(&mut table, action),
         reason: table.string("reason").map(|reason| reason.value),
         target: target.map(|target| (target, table.place_of("target"))),
         limits: limits(&mut table),
@@ -265,7 +269,8 @@ fn timeouts(table: &mut Table<'_>) -> Timeouts {
 fn check(route: &RouteSource, table: &Table<'_>) {
     if route.action == Action::Tunnel {
         let narrow = ["paths", "path_prefixes", "methods", "headers", "query", "scheme"];
-        for key in narrow.into_iter().filter(|key| table.contains(key)) {
+        let narrow = narrow.into_iter().chain(BLOCKS);
+        for key in narrow.filter(|key| table.contains(key)) {
             let message =
                 format!("`{key}` means nothing in a tunnel: what goes through is not seen");
             table.refuse(key, "BAD_VALUE", message);

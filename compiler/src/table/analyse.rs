@@ -72,7 +72,8 @@ impl RouteTable {
         analysis.tunnels();
         analysis.denied();
         findings.append(&mut analysis.findings);
-        let uses_headers = plan.egress_routes.iter().any(|route| !route.r#match.headers.is_empty());
+        let looks = |m: &Match| !m.headers.is_empty() || m.block.is_some();
+        let uses_headers = plan.egress_routes.iter().any(|route| looks(&route.r#match));
         let Built { index, trie, decisions, .. } = built;
         (Some(RouteTable { plan, index, trie, decisions, uses_headers }), findings)
     }
@@ -157,11 +158,14 @@ impl<'p> Analysis<'p> {
     fn witness(&self, first: &Placed, second: &Placed, methods: u64) -> String {
         let known = &self.built.decisions.methods;
         let bit = usize::try_from(methods.trailing_zeros()).unwrap_or(0);
-        let method = known.get(bit).filter(|_| methods != ANY).map_or("GET", |m| &**m);
         let mut url = self.place(first).unwrap_or_default();
         let matches =
             [first, second].map(|p| self.route(p.decision.route).map(|(r, _)| &r.r#match));
         let matches: Vec<&Match> = matches.into_iter().flatten().collect();
+        let blocks = matches.iter().filter_map(|m| m.block.as_ref());
+        let contents: String = blocks.map(|block| format!(" [{}]", block.witness())).collect();
+        let usual = if contents.is_empty() { "GET" } else { "POST" };
+        let method = known.get(bit).filter(|_| methods != ANY).map_or(usual, |m| &**m);
         let present = |c: &Condition| (c.present == Some(true)).then(|| "1".to_owned());
         let value = |c: &Condition| c.equals.clone().or_else(|| present(c));
         let conditions = |pick: fn(&Match) -> &Vec<Condition>| {
@@ -176,7 +180,7 @@ impl<'p> Analysis<'p> {
         }
         let headers = conditions(|m| &m.headers);
         let headers: String = headers.iter().map(|(n, v)| format!(" ({n}: {v})")).collect();
-        format!("{method} {url}{headers}")
+        format!("{method} {url}{headers}{contents}")
     }
 
     fn place(&self, placed: &Placed) -> Option<String> {
@@ -357,11 +361,15 @@ fn contradict(a: &Match, b: &Match) -> bool {
     };
     let any =
         |xs: &[Condition], ys: &[Condition]| xs.iter().any(|x| ys.iter().any(|y| clash(x, y)));
-    any(&a.headers, &b.headers) || any(&a.query, &b.query)
+    let blocks = match (&a.block, &b.block) {
+        (Some(a), Some(b)) => a.is_disjoint(b),
+        (None, _) | (_, None) => false,
+    };
+    any(&a.headers, &b.headers) || any(&a.query, &b.query) || blocks
 }
 
 fn same_conditions(a: &Match, b: &Match) -> bool {
-    (&a.headers, &a.query) == (&b.headers, &b.query)
+    (&a.headers, &a.query, &a.block) == (&b.headers, &b.query, &b.block)
 }
 
 /// Whether `a` names every place that `b` names; both name the one where they met.

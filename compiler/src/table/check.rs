@@ -6,6 +6,7 @@ use std::collections::HashSet;
 use super::analyse::Finding;
 use super::decide::{ANY, METHODS_MAX};
 use super::{RouteIndex, is_searched};
+use crate::block::Problem;
 use crate::canonical::{self, Scheme};
 use crate::diagnostic::Diagnostic;
 use crate::pattern::{HostPattern, PathPattern};
@@ -87,6 +88,7 @@ impl<'p> Checker<'p> {
         }
         wanted.query.iter().for_each(|condition| self.condition(condition, index));
         self.action(route, index);
+        self.block(route, index);
         for injection in &route.inject {
             self.injection(injection, index);
         }
@@ -97,7 +99,9 @@ impl<'p> Checker<'p> {
             ports: ports.unwrap_or_else(|| vec![wanted.scheme.default_port()]),
             paths,
             methods,
-            conditions: wanted.headers.len() + wanted.query.len(),
+            conditions: wanted.headers.len()
+                + wanted.query.len()
+                + usize::from(wanted.block.is_some()),
         }
     }
 
@@ -197,7 +201,8 @@ impl<'p> Checker<'p> {
                 let narrow = wanted.paths.iter().any(|path| path != "/**")
                     || wanted.methods.is_some()
                     || !wanted.headers.is_empty()
-                    || !wanted.query.is_empty();
+                    || !wanted.query.is_empty()
+                    || wanted.block.is_some();
                 if narrow || carries || wanted.scheme != Scheme::Https {
                     let message = "a tunnel is about hosts and ports only: what goes through it \
                                    is not seen";
@@ -223,6 +228,13 @@ impl<'p> Checker<'p> {
         }
         if limits.requests_per_minute == Some(0) || limits.concurrency == Some(0) {
             self.refuse(index, "BAD_VALUE", "a limit of 0 allows nothing: write a deny");
+        }
+    }
+
+    fn block(&mut self, route: &Route, index: RouteIndex) {
+        let Some(block) = &route.r#match.block else { return };
+        for Problem { field, message } in block.problems(route.action) {
+            self.refuse(index, "BAD_VALUE", format!("`{}.{field}`: {message}", block.as_str()));
         }
     }
 

@@ -2,7 +2,9 @@
 //! conditions.
 
 use super::{Miss, RouteIndex};
+use crate::block::Block;
 use crate::canonical::{Target, hex};
+use crate::content::{Content, Inspection, Told, told};
 use crate::key::{HeaderValue, Headers, MatchKey};
 use crate::plan::{Action, Condition, Match, Plan};
 
@@ -44,17 +46,20 @@ pub(super) struct Probe<'a> {
     pub(super) method: u64,
     pub(super) denying: bool,
     pub(super) miss: Miss,
+    pub(super) content: &'a Content,
 }
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Found {
     pub(super) route: RouteIndex,
     pub(super) hold: bool,
+    /// The route takes the request or not, depending on content that was not read yet.
+    pub(super) needs: Option<Inspection>,
 }
 
 impl<'a> Probe<'a> {
-    pub(super) fn new(key: &'a MatchKey<'a>, method: u64) -> Self {
-        Self { key, method, denying: false, miss: Miss::Path }
+    pub(super) fn new(key: &'a MatchKey<'a>, content: &'a Content, method: u64) -> Self {
+        Self { key, method, denying: false, miss: Miss::Path, content }
     }
 }
 
@@ -70,12 +75,13 @@ impl Decisions {
             return None;
         }
         for decision in self.list.get(usize::try_from(start).ok()?..)? {
-            match decision.stops(plan, probe) {
-                None => {
-                    let route = RouteIndex(decision.route);
-                    return Some(Found { route, hold: decision.hold });
+            let route = RouteIndex(decision.route);
+            match decision.step(plan, probe) {
+                Step::Takes => return Some(Found { route, hold: decision.hold, needs: None }),
+                Step::Needs(kind) => {
+                    return Some(Found { route, hold: decision.hold, needs: Some(kind) });
                 }
-                Some(miss) => probe.miss = probe.miss.max(miss),
+                Step::Stops(miss) => probe.miss = probe.miss.max(miss),
             }
             if decision.last {
                 break;
@@ -93,27 +99,45 @@ impl Decisions {
     }
 }
 
+/// How far a request comes with one route.
+enum Step {
+    Takes,
+    Stops(Miss),
+    Needs(Inspection),
+}
+
 impl Decision {
-    /// The first thing that keeps this route from taking the request.
+    /// Whether this route takes the request, or the first thing that keeps it from doing so.
     #[inline]
-    fn stops(&self, plan: &Plan, probe: &Probe<'_>) -> Option<Miss> {
+    fn step(&self, plan: &Plan, probe: &Probe<'_>) -> Step {
         if self.methods & probe.method == 0 {
-            return Some(Miss::Method);
+            return Step::Stops(Miss::Method);
         }
-        if self.conditional {
-            let route = plan.egress_routes.get(usize::try_from(self.route).ok()?)?;
-            if failed_condition(&route.r#match, probe.key, probe.denying).is_some() {
-                return Some(Miss::Condition);
-            }
+        let wanted = if self.conditional { self.wanted(plan) } else { None };
+        if wanted.is_some_and(|w| failed_condition(w, probe.key, probe.denying).is_some()) {
+            return Step::Stops(Miss::Condition);
         }
         // A deny holds for every way to write the path.
         if !probe.denying && !self.encoded_slash && probe.key.target.has_encoded_slash() {
-            return Some(Miss::EncodedSlash);
+            return Step::Stops(Miss::EncodedSlash);
         }
         if !probe.denying && !self.empty_segments && probe.key.target.has_empty_segment() {
-            return Some(Miss::EmptySegment);
+            return Step::Stops(Miss::EmptySegment);
         }
-        None
+        let Some(block) = wanted.and_then(|wanted| wanted.block.as_ref()) else {
+            return Step::Takes;
+        };
+        match told(block, probe.key, probe.content, probe.denying) {
+            Told::Inside => Step::Takes,
+            Told::Outside => Step::Stops(Miss::Content),
+            Told::Needs(kind) => Step::Needs(kind),
+        }
+    }
+
+    /// INVARIANT: a decision's route is one of the plan's.
+    fn wanted<'p>(&self, plan: &'p Plan) -> Option<&'p Match> {
+        let route = usize::try_from(self.route).ok().and_then(|at| plan.egress_routes.get(at));
+        route.map(|route| &route.r#match)
     }
 }
 
@@ -123,6 +147,10 @@ pub(crate) enum Stop<'p> {
     Method,
     Header(&'p Condition),
     Query(&'p Condition),
+    /// Its content, as far as it is known, is not inside the block.
+    Block(&'p Block),
+    /// Its content has to be read.
+    Unread(Inspection),
     EncodedSlash,
     EmptySegment,
 }
@@ -131,7 +159,7 @@ pub(crate) enum Stop<'p> {
 pub(crate) fn stopped_by<'p>(
     action: Action,
     wanted: &'p Match,
-    key: &MatchKey<'_>,
+    (key, content): (&MatchKey<'_>, &Content),
 ) -> Option<Stop<'p>> {
     let denying = action == Action::Deny;
     let listed = |methods: &Vec<String>| methods.iter().any(|method| method == key.method);
@@ -144,8 +172,15 @@ pub(crate) fn stopped_by<'p>(
     if !denying && !wanted.allow_encoded_slash && key.target.has_encoded_slash() {
         return Some(Stop::EncodedSlash);
     }
-    let empty = !denying && !wanted.allow_empty_segments && key.target.has_empty_segment();
-    empty.then_some(Stop::EmptySegment)
+    if !denying && !wanted.allow_empty_segments && key.target.has_empty_segment() {
+        return Some(Stop::EmptySegment);
+    }
+    let block = wanted.block.as_ref()?;
+    match told(block, key, content, denying) {
+        Told::Inside => None,
+        Told::Outside => Some(Stop::Block(block)),
+        Told::Needs(kind) => Some(Stop::Unread(kind)),
+    }
 }
 
 fn failed_condition<'p>(wanted: &'p Match, key: &MatchKey<'_>, denying: bool) -> Option<Stop<'p>> {

@@ -14,6 +14,7 @@ mod trie;
 use std::sync::Arc;
 
 use crate::canonical::{Host, Scheme};
+use crate::content::{Content, Inspection};
 use crate::diagnostic::Diagnostics;
 use crate::key::MatchKey;
 use crate::plan::{Action, Plan, Route, Unmatched};
@@ -22,7 +23,7 @@ pub(crate) use analyse::Finding;
 pub(crate) use check::{INTEGER_MAX, is_injectable, is_token};
 pub(crate) use decide::{Stop, stopped_by};
 
-use decide::{Decisions, Probe};
+use decide::{Decisions, Found, Probe};
 use index::{Entry, Index, Level};
 use trie::{Node, Trie};
 
@@ -42,6 +43,9 @@ pub enum Verdict {
         reason: Miss,
     },
     Passthrough,
+    /// A block decides, and what it looks at has to be read first: then ask
+    /// [`RouteTable::find_read`].
+    Inspect(Inspection),
 }
 
 /// The furthest step that any candidate reached.
@@ -53,6 +57,8 @@ pub enum Miss {
     Condition,
     EncodedSlash,
     EmptySegment,
+    /// What the request says inside its protocol.
+    Content,
 }
 
 /// What to do with a CONNECT before any request is seen.
@@ -97,20 +103,26 @@ impl RouteTable {
 
     /// The outcome of one request. No allocation, no lock, no normalisation.
     pub fn find(&self, key: &MatchKey<'_>) -> Verdict {
+        self.find_read(key, &Content::UNREAD)
+    }
+
+    /// The outcome of a request of which some content was read.
+    pub fn find_read(&self, key: &MatchKey<'_>, content: &Content) -> Verdict {
         let Some(entry) = self.index.entry(key.scheme, key.host, key.port) else {
             return self.unmatched(key.host, Miss::Host);
         };
-        let mut probe = Probe::new(key, self.decisions.method_bit(key.method));
+        let mut probe = Probe::new(key, content, self.decisions.method_bit(key.method));
         if entry.has_deny {
             probe.denying = true;
             let denies = self.index.levels(entry).iter().filter_map(Level::deny_root);
             if let Some(found) = self.search(denies, &mut probe) {
-                return Verdict::Deny(found.route);
+                return found.needs.map_or(Verdict::Deny(found.route), Verdict::Inspect);
             }
             probe = Probe { denying: false, miss: Miss::Path, ..probe };
         }
         let allows = self.index.levels(entry).iter().filter_map(Level::allow_root);
         match self.search(allows, &mut probe) {
+            Some(Found { needs: Some(kind), .. }) => Verdict::Inspect(kind),
             Some(found) if found.hold => Verdict::Hold(found.route),
             Some(found) => Verdict::Allow(found.route),
             None => self.unmatched(key.host, probe.miss),
@@ -149,11 +161,7 @@ impl RouteTable {
         self.uses_headers
     }
 
-    fn search(
-        &self,
-        mut roots: impl Iterator<Item = u32>,
-        probe: &mut Probe<'_>,
-    ) -> Option<decide::Found> {
+    fn search(&self, mut roots: impl Iterator<Item = u32>, probe: &mut Probe<'_>) -> Option<Found> {
         let path = probe.key.target.path().as_bytes();
         let rest = path.strip_prefix(b"/").unwrap_or(path);
         roots.find_map(|root| self.descend(self.trie.root(root)?, Some(rest), probe))
@@ -161,12 +169,7 @@ impl RouteTable {
 
     /// Depth first in the order of precedence: literal, parameter, tail. The depth is bounded by
     /// that of the table, because no pattern has more segments than `pattern` allows.
-    fn descend(
-        &self,
-        node: &Node,
-        rest: Option<&[u8]>,
-        probe: &mut Probe<'_>,
-    ) -> Option<decide::Found> {
+    fn descend(&self, node: &Node, rest: Option<&[u8]>, probe: &mut Probe<'_>) -> Option<Found> {
         let Some(rest) = rest else {
             let end = self.decisions.first(&self.plan, node.end, probe);
             return end.or_else(|| self.decisions.first(&self.plan, node.tail, probe));

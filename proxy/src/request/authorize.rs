@@ -64,6 +64,8 @@ pub(super) fn permit(
         Verdict::Deny(index) => Err(denied(plan, index)),
         // Approvals live in the control service; without one nobody could ever say yes.
         Verdict::Hold(index) => Err(denied(plan, index)),
+        // Unread content is no reason to let anything through.
+        Verdict::Inspect(_) => Err(no_route(Miss::Content, plan, head, request)),
         Verdict::NoRoute { reason, .. } => Err(no_route(reason, plan, head, request)),
     }
 }
@@ -159,6 +161,7 @@ fn no_route(
         Miss::Path => miss("no route on this host matches the path"),
         Miss::Method => miss("the path is allowed, but not with this method"),
         Miss::Condition => miss("a route matches but for its header or query conditions"),
+        Miss::Content => miss("what the request asks for is outside of what is allowed"),
         Miss::EncodedSlash => {
             path("the path has an encoded slash, which no matching route accepts")
         }

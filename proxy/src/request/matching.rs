@@ -16,9 +16,11 @@ pub(super) fn find(table: &RouteTable, head: &RequestHead, request: &RequestHead
 pub(super) fn again(table: &RouteTable, head: &RequestHead) -> Option<RouteIndex> {
     match table.find(&key(head, &head.headers)) {
         Verdict::Allow(index) => Some(index),
-        Verdict::Hold(_) | Verdict::Deny(_) | Verdict::NoRoute { .. } | Verdict::Passthrough => {
-            None
-        }
+        Verdict::Hold(_)
+        | Verdict::Deny(_)
+        | Verdict::NoRoute { .. }
+        | Verdict::Passthrough
+        | Verdict::Inspect(_) => None,
     }
 }
 

@@ -30,7 +30,7 @@ pub(super) fn of_explanation(
     url: &str,
 ) -> String {
     match explanation.outcome {
-        Outcome::Allow | Outcome::Hold | Outcome::Passthrough => String::new(),
+        Outcome::Allow | Outcome::Hold | Outcome::Passthrough | Outcome::Inspect => String::new(),
         Outcome::Deny => {
             let route = explanation.route.as_deref().unwrap_or_default();
             format!("  to allow   remove or narrow the deny `{route}`: a deny beats every allow\n")

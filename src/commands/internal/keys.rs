@@ -271,6 +271,25 @@ pub(super) const POLICY: &[Section] = &[
             key("query", "array of conditions", "`[]`", "The same for query parameters"),
             key("allow_encoded_slash", "boolean", "`false`", "Match paths with `%2F`"),
             key("allow_empty_segments", "boolean", "`false`", "Match paths with `//`"),
+            key(
+                "git",
+                "table",
+                "",
+                "`{ service, refs, update }`: `upload-pack` or `receive-pack`; references of a push; `create`, `update`, `delete`, `force`",
+            ),
+            key(
+                "graphql",
+                "table",
+                "",
+                "`{ operation, fields }`: `query`, `mutation`, `subscription`; top-level fields",
+            ),
+            key(
+                "mcp",
+                "table",
+                "",
+                "`{ method, tools }`: JSON-RPC methods and names of tools, with an optional final `*`",
+            ),
+            key("grpc", "table", "", "`{ service, method }`: names of a gRPC call"),
             key("reason", "string", "", "What a deny says"),
             key(
                 "target",
