@@ -220,7 +220,7 @@ impl<'s> ProfileCompiler<'s> {
             methods: template.methods.clone(),
             ..Match::default()
         };
-        let requests_per_minute = template.requests_per_minute;
+        let requests_per_minute = template.limits.requests_per_minute;
         let limits = Limits { requests_per_minute, ..Limits::default() };
         let route = bound.route(name, wanted, (limits, Timeouts::default()));
         let connection = Some((bound.connection, bound.target));

@@ -67,6 +67,11 @@ impl<'f> Document<'f> {
         }
     }
 
+    /// The whole file as it was parsed.
+    pub(crate) fn tree(&self) -> &TomlSpanned<DeTable<'f>> {
+        &self.root
+    }
+
     pub fn file(&self) -> &'f SourceFile {
         self.file
     }

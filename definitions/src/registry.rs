@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::definition::Definition;
+use crate::contract::Definition;
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::read::suggestion;
 use crate::source::SourceFile;
@@ -13,7 +13,7 @@ const BUILTIN: [(&str, &str); 2] = [
 ];
 
 /// Definitions in code-point order of their keys.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Registry {
     definitions: BTreeMap<String, Definition>,
 }

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use ipnet::IpNet;
-use sallygate_definitions::definition::Presentation;
-use sallygate_definitions::{Registry, RouteTemplate};
+use sallygate_definitions::Registry;
+use sallygate_definitions::contract::injection::Presentation;
+use sallygate_definitions::contract::route::RouteTemplate;
 
 use super::{bad_id, is_id};
 use crate::canonical::{BaseUrl, Scheme, base_url};
@@ -140,7 +141,7 @@ impl TargetReader<'_, '_> {
             inject: inject.ok()?,
             clear,
             upstream,
-            templates: definition.routes,
+            templates: definition.fixed_routes().cloned().collect(),
         })
     }
 
@@ -159,7 +160,7 @@ impl TargetReader<'_, '_> {
         &mut self,
         definition: Option<&sallygate_definitions::Definition>,
     ) -> Option<BaseUrl> {
-        let default = definition.and_then(|d| d.origin.as_ref()).map(|o| o.base_url.clone());
+        let default = definition.and_then(|d| d.default_base_url()).map(str::to_owned);
         let text = match (self.table.string("base_url"), default) {
             (Some(text), _) => text.value,
             (None, Some(default)) => default,
@@ -191,11 +192,10 @@ impl TargetReader<'_, '_> {
             ("header", Some(InjectionKind::Header)),
             ("query", Some(InjectionKind::Query)),
         ];
-        let default = definition.and_then(|d| d.origin.as_ref()).map(|origin| origin.inject);
-        let default = match default {
-            Some(Presentation::Bearer) => Some(InjectionKind::Bearer),
-            Some(Presentation::Basic) => Some(InjectionKind::Basic),
-            Some(Presentation::None) | None => None,
+        let default = match definition.and_then(|d| d.fixed_presentation()) {
+            Some(Presentation::Bearer {}) => Some(InjectionKind::Bearer),
+            Some(Presentation::Basic { username: None }) => Some(InjectionKind::Basic),
+            _ => None,
         };
         let given = self.table.contains("inject");
         let chosen = self.table.choice("inject", &choices);

@@ -1,0 +1,66 @@
+//! How a credential is presented.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::method::SecretType;
+
+/// Which secret is presented how, for some methods of connection.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct InjectionRule {
+    /// Ids of connection methods; empty: all.
+    #[serde(default)]
+    pub connection_methods: Vec<String>,
+    pub secret_type: SecretType,
+    #[serde(default)]
+    pub slot_key: Option<String>,
+    pub present: Presentation,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "snake_case", rename_all_fields = "camelCase")]
+#[serde(deny_unknown_fields)]
+pub enum Presentation {
+    /// `Authorization: Bearer …`
+    Bearer {},
+    /// `Authorization: Basic …`, with a fixed user name, or with a value that holds both.
+    Basic {
+        #[serde(default)]
+        username: Option<String>,
+    },
+    /// A header of its own, with a template such as `token {value}`.
+    Header {
+        header: String,
+        #[serde(default)]
+        template: Option<String>,
+    },
+    Query {
+        parameter: String,
+    },
+    Cookie {
+        name: String,
+    },
+    /// Replaces the segment `{credential}` of the path.
+    Path {},
+    /// Replaces a per-sandbox dummy wherever it stands.
+    Placeholder {},
+    AwsSigv4 {
+        service: String,
+        region: String,
+    },
+    ClientCertificate {},
+}
+
+/// Names of what is removed from a request.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Clear {
+    /// Lower-case.
+    #[serde(default)]
+    pub headers: Vec<String>,
+    #[serde(default)]
+    pub query: Vec<String>,
+    #[serde(default)]
+    pub cookies: Vec<String>,
+}

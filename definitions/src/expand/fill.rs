@@ -1,0 +1,59 @@
+//! Fills in the templates of everything that is not a route.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::{Expansion, condition};
+use crate::contract::route::Templated;
+use crate::template::{Filter, Reference, Scope, Template, TemplateError};
+
+impl<'e> Expansion<'e> {
+    /// What `templates` give under the binding: each whose condition holds, for each item.
+    pub(super) fn fill<T>(&mut self, templates: &[Templated<T>]) -> Vec<T>
+    where
+        T: Serialize + DeserializeOwned,
+    {
+        let mut given = Vec::new();
+        for template in templates {
+            if !condition::holds(&template.when, self.scope.binding) {
+                continue;
+            }
+            for scope in self.scopes(template.for_each.as_deref()) {
+                let filled = serde_json::to_value(&template.give)
+                    .map_err(|error| error.to_string())
+                    .and_then(|value| fill(value, &scope).map_err(|error| error.to_string()))
+                    .and_then(|value| serde_json::from_value(value).map_err(|e| e.to_string()));
+                match filled {
+                    Ok(filled) => given.push(filled),
+                    Err(message) => self.refuse("template_value", "bindingConfig", message),
+                }
+            }
+        }
+        given
+    }
+
+    /// The scope for each item of the list, or the one scope when there is no list.
+    pub(super) fn scopes(&self, for_each: Option<&str>) -> Vec<Scope<'e>> {
+        let Some(list) = for_each else { return vec![self.scope] };
+        // A test of the definition proved that it is a reference.
+        let items = Reference::parse(list).ok().and_then(|list| list.find(&self.scope));
+        let items = items.and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        items.iter().map(|item| Scope { item: Some(item), ..self.scope }).collect()
+    }
+}
+
+/// Every string in `value` as a template; keys stay as they are.
+fn fill(value: Value, scope: &Scope<'_>) -> Result<Value, TemplateError> {
+    match value {
+        Value::String(text) => {
+            Template::parse(&text)?.render(scope, Filter::Raw).map(Value::String)
+        }
+        Value::Array(items) => items.into_iter().map(|item| fill(item, scope)).collect(),
+        Value::Object(object) => {
+            let inner = object.into_iter().map(|(key, value)| Ok((key, fill(value, scope)?)));
+            inner.collect::<Result<_, _>>().map(Value::Object)
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => Ok(value),
+    }
+}
