@@ -17,6 +17,7 @@ pub mod explain;
 
 mod compile;
 pub mod snapshot;
+pub mod suggest;
 
 pub use compile::{Compilation, compile};
 pub use sallygate_definitions::{diagnostic, read, source};

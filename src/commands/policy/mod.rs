@@ -1,6 +1,9 @@
 //! `sallygate policy`: what the files say, before it is in force.
 
 mod effective;
+mod fmt;
+mod suggest;
+mod test;
 
 use std::path::PathBuf;
 
@@ -19,6 +22,12 @@ pub(crate) enum Command {
     Compile(CompileOptions),
     /// List the routes that are in force, and where each comes from
     Effective(effective::Options),
+    /// Ask the cases that are written beside the policy, and say which routes none exercises
+    Test(test::Options),
+    /// Print the least routes that would have allowed what was denied
+    Suggest(suggest::Options),
+    /// Write policy files in their canonical form
+    Fmt(fmt::Options),
 }
 
 #[derive(Debug, clap::Args)]
@@ -60,6 +69,9 @@ pub(crate) fn run(command: &Command) -> Outcome {
         Command::Check(options) => check(options),
         Command::Compile(options) => compile(options),
         Command::Effective(options) => effective::run(options),
+        Command::Test(options) => test::run(options),
+        Command::Suggest(options) => suggest::run(options),
+        Command::Fmt(options) => fmt::run(options),
     }
 }
 
