@@ -289,11 +289,9 @@ impl Cover<'_> {
         let Some((segment, rest)) = segments.split_first() else {
             return if tail { None } else { self.list(node.end) };
         };
-        let (literal, empty) = match segment {
-            Segment::Literal(text) => (self.trie.literal(node, text.as_bytes()), text.is_empty()),
-            Segment::Parameter(_) => (None, false),
-        };
-        let found = literal.and_then(|child| self.below(child, rest, tail));
+        let found = self.trie.along(node, segments);
+        let found = found.and_then(|(child, rest)| self.below(child, rest, tail));
+        let empty = matches!(segment, Segment::Literal(text) if text.is_empty());
         let parameter = self.trie.parameter(node).filter(|_| !empty);
         found.or_else(|| self.below(parameter?, rest, tail))
     }

@@ -78,7 +78,7 @@ impl<'p> Builder<'p> {
         self.entries();
         self.index.shrink();
         let Self { index, placed, levels, .. } = self;
-        Some(Built { index, trie, decisions: Decisions { list, methods }, placed, levels })
+        Some(Built { index, trie, decisions: Decisions::new(list, methods), placed, levels })
     }
 
     fn route(&mut self, route: &'p Route, parsed: &'p Parsed, at: u32) {

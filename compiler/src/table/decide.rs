@@ -38,6 +38,8 @@ pub(super) struct Decisions {
     pub(super) list: Vec<Decision>,
     /// The methods that routes list; a method's bit is its position.
     pub(super) methods: Vec<Box<str>>,
+    /// The same, as [`word`]s: seldom is more than one text compared.
+    words: Vec<u64>,
 }
 
 /// A request on its way through the table.
@@ -64,8 +66,17 @@ impl<'a> Probe<'a> {
 }
 
 impl Decisions {
+    pub(super) fn new(list: Vec<Decision>, methods: Vec<Box<str>>) -> Self {
+        let words = methods.iter().map(|method| word(method)).collect();
+        Self { list, methods, words }
+    }
+
     pub(super) fn method_bit(&self, method: &str) -> u64 {
-        let position = self.methods.iter().position(|listed| **listed == *method);
+        let wanted = word(method);
+        let listed = |(at, known): (usize, &u64)| {
+            *known == wanted && self.methods.get(at).is_some_and(|listed| **listed == *method)
+        };
+        let position = self.words.iter().enumerate().position(listed);
         position.map_or(UNLISTED, |bit| 1 << bit)
     }
 
@@ -104,6 +115,16 @@ enum Step {
     Takes,
     Stops(Miss),
     Needs(Inspection),
+}
+
+/// The first bytes of a text.
+#[inline]
+fn word(text: &str) -> u64 {
+    let bytes = text.as_bytes();
+    match bytes.first_chunk() {
+        Some(first) => u64::from_le_bytes(*first),
+        None => bytes.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)),
+    }
 }
 
 impl Decision {

@@ -174,16 +174,12 @@ impl RouteTable {
             let end = self.decisions.first(&self.plan, node.end, probe);
             return end.or_else(|| self.decisions.first(&self.plan, node.tail, probe));
         };
-        let end = memchr::memchr(b'/', rest);
-        let (segment, below) = match end.and_then(|end| rest.split_at_checked(end)) {
-            Some((segment, below)) => (segment, below.get(1..)),
-            None => (rest, None),
-        };
-        if node.has_literals {
-            let child = self.trie.literal(node, segment);
-            if let Some(found) = child.and_then(|child| self.descend(child, below, probe)) {
-                return Some(found);
-            }
+        let (segment, below) = split_segment(rest);
+        if node.has_literals
+            && let Some((child, below)) = self.trie.literal(node, segment, rest)
+            && let Some(found) = self.descend(child, below, probe)
+        {
+            return Some(found);
         }
         if let Some(child) = self.trie.parameter(node).filter(|_| !segment.is_empty())
             && let Some(found) = self.descend(child, below, probe)
@@ -200,6 +196,31 @@ impl RouteTable {
             Unmatched::Passthrough | Unmatched::Deny => Verdict::NoRoute { managed, reason },
         }
     }
+}
+
+/// The first segment, and what is below it. Segments are short, and eight bytes at a time in
+/// registers find the end of one sooner than a call does.
+#[inline]
+fn split_segment(rest: &[u8]) -> (&[u8], Option<&[u8]>) {
+    let (words, tail) = rest.as_chunks::<8>();
+    let in_words = words.iter().zip(0usize..).find_map(|(word, at)| {
+        let found = slashes(u64::from_le_bytes(*word));
+        (found != 0).then(|| at * 8 + (found.trailing_zeros() / 8) as usize)
+    });
+    let in_tail = || tail.iter().position(|byte| *byte == b'/').map(|at| words.len() * 8 + at);
+    match in_words.or_else(in_tail).and_then(|end| rest.split_at_checked(end)) {
+        Some((segment, below)) => (segment, below.get(1..)),
+        None => (rest, None),
+    }
+}
+
+/// The high bit of the lowest byte that is `/` is the lowest bit set. Above it there may be false
+/// ones.
+#[inline]
+fn slashes(word: u64) -> u64 {
+    const ONES: u64 = u64::MAX / 0xff;
+    let zero_at_slash = word ^ (ONES * b'/' as u64);
+    zero_at_slash.wrapping_sub(ONES) & !zero_at_slash & (ONES << 7)
 }
 
 /// Whether a route stands in the tries; a tunnel is about hosts and ports only.
