@@ -1,5 +1,7 @@
 //! ARCHITECTURE.md names only what exists.
 
+#![cfg(test)]
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -71,4 +73,12 @@ fn every_type_in_the_architecture_exists() {
     };
     let missing: Vec<_> = named.iter().filter(is_type).filter(|t| !defined(t)).collect();
     assert!(missing.is_empty(), "named but not defined: {missing:?}");
+}
+
+#[test]
+fn every_package_is_held_to_the_lints_of_the_workspace() {
+    for part in [".", "definitions", "compiler", "proxy", "control"] {
+        let manifest = std::fs::read_to_string(root().join(part).join("Cargo.toml")).unwrap();
+        assert!(manifest.contains("[lints]\nworkspace = true"), "{part} is not");
+    }
 }

@@ -1,5 +1,7 @@
 //! The command line without a running proxy: what it says about files, and how it ends.
 
+#![cfg(test)]
+
 use std::fs;
 use std::io::Write as _;
 use std::net::TcpListener;

@@ -1,5 +1,7 @@
 //! `sallygate up` as a person uses it: the demo, a command behind the proxy, and the end.
 
+#![cfg(test)]
+
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
