@@ -25,7 +25,7 @@ fn play_file(name: &str) {
         if let Some(append) = file.append.as_deref().filter(|_| !case.alone) {
             play_case(&stage, case, Some(append), &mut reports);
         }
-        if file.also_h2 {
+        if file.also_h2 && !case.only_h1 {
             play_case(&stage, &case.over_h2(), None, &mut reports);
         }
         played += 1;

@@ -56,7 +56,7 @@ limits! {
     headers_max = 128 in 8 ..= 250;
     /// Size of a request target.
     target_bytes = 16384 in 256 ..= 65536;
-    /// From the first byte of a request head to its last.
+    /// From the first byte of a request head to its last; and how long a new connection may be silent.
     head_ms = 10000 in 50 ..= 600000;
     /// From the CONNECT answer to the end of the TLS handshake with the sandbox.
     handshake_ms = 10000 in 50 ..= 600000;

@@ -69,6 +69,11 @@ pub(crate) struct Case {
     /// The connection must stay usable behind the last outcome.
     #[serde(default)]
     pub(crate) keeps: bool,
+    /// The reason that an HTTP/2 connection is ended with.
+    pub(crate) goaway: Option<u32>,
+    /// Not asked over HTTP/2 too, where the file asks for that.
+    #[serde(default)]
+    pub(crate) only_h1: bool,
     /// Not sent a second time with the appended request.
     #[serde(default)]
     pub(crate) alone: bool,

@@ -212,6 +212,18 @@ fn play_h2(
     if h2.replies.end == Some(Filled::Silence) {
         played.problem("nothing more came, and the connection was left open");
     }
+    if closes {
+        // What ends a connection is told to the client, and is on record.
+        if h2.replies.goaway.unwrap_or_default() == 0 {
+            played.problem("the connection was ended without a GOAWAY that says why");
+        }
+        if let (Some(due), Some(code)) = (case.goaway, h2.replies.goaway)
+            && due != code
+        {
+            played.problem(format!("GOAWAY says {code}, not {due}"));
+        }
+        played.codes.push("bad_framing".to_owned());
+    }
     for (expect, id) in expected.iter().zip(streams.iter().chain(std::iter::repeat(&1))) {
         let reply = h2.replies.streams.get(id).cloned().unwrap_or_default();
         let ended = h2.replies.goaway.is_some_and(|code| code != 0) || h2.replies.end.is_some();

@@ -97,16 +97,15 @@ async fn refuse(wire: &mut Wire, connection: &Connection, front: &Front, denial:
     };
     // Whoever sent this may not be listening; the record is what matters.
     let _ = wire.answer(&plain_answer(denial, id, "", host, b"")).await;
-    record_refused(id, connection, front, denial);
+    refused(id, connection, denial).record(&front.shared);
 }
 
-/// Records a request that was refused before it could become an exchange.
-pub(super) fn record_refused(
+/// What is known of a request that was refused before it could become an exchange.
+pub(super) fn refused<'a>(
     id: ExchangeId,
-    connection: &Connection,
-    front: &Front,
-    denial: &Denial,
-) {
+    connection: &'a Connection,
+    denial: &'a Denial,
+) -> Outcome<'a> {
     let (host, port, sandbox) = match &connection.scope {
         Scope::Tunnel(tunnel) => {
             (tunnel.authority.host.as_str(), tunnel.authority.port, &*tunnel.sandbox)
@@ -114,18 +113,16 @@ pub(super) fn record_refused(
         Scope::Socket(sandbox) => ("", 0, &**sandbox),
         Scope::Port => ("", 0, ""),
     };
-    let status = denial.code.status();
     Outcome {
         id,
         sandbox,
         host,
         port,
         denial: Some(denial),
-        status,
+        status: denial.code.status(),
         mode: "refused",
         ..Outcome::default()
     }
-    .record(&front.shared);
 }
 
 /// One exchange through Pingora; gives the wire back if it can carry another.

@@ -3,64 +3,151 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use ::h2::Reason;
+use bytes::Bytes;
+use pingora::Error;
 use pingora::apps::HttpServerApp;
-use pingora::protocols::Digest;
 use pingora::protocols::http::ServerSession;
 use pingora::protocols::http::v2::server::{self, H2Accept, H2Options, HttpSession};
+use pingora::protocols::{Digest, Stream};
 use tokio::task::JoinSet;
 
 use super::Front;
-use super::http1::record_refused;
+use super::http1::refused;
 use crate::clock;
 use crate::denial::{Code, Denial};
 use crate::id::ExchangeId;
 use crate::limits::{Limits, ms};
-use crate::request::{CURRENT, Connection, Slot};
-use crate::stream::Wire;
+use crate::request::{CURRENT, Connection, Outcome, Slot};
+use crate::stream::{Signals, Wire};
 
 /// Malformed requests after which a connection has lost its credit.
 const MALFORMED_MAX: usize = 32;
+/// How long a client that is sent away has to take the reason.
+const GOAWAY_WAIT: Duration = Duration::from_secs(3);
 const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
 const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
 
 /// Serves one connection until it ends, is idle for too long, or the process shuts down.
 pub(super) async fn serve(wire: Wire, connection: Arc<Connection>, front: &Arc<Front>) {
     let limits = Arc::clone(&front.shared.limits);
+    let signals = wire.signals();
     let hello = server::handshake(Box::new(wire), Some(options(&limits)));
-    let Ok(Ok(mut h2)) = tokio::time::timeout(ms(limits.head_ms), hello).await else { return };
+    let Ok(hello) = tokio::time::timeout(ms(limits.head_ms), hello).await else { return };
+    let mut h2 = match hello {
+        Ok(h2) => h2,
+        Err(error) => return note(&connection, front, violation(&error)),
+    };
+    let (taken, ending) = streams(&mut h2, &connection, front, &signals).await;
+    if let Ending::Flood(_) = ending {
+        send_away(&mut h2).await;
+    }
+    note(&connection, front, ending.denial());
+    let lost = signals.opened().saturating_sub(taken);
+    note(&connection, front, (lost > 0).then(|| unheard(lost)));
+}
+
+type Connected = ::h2::server::Connection<Stream, Bytes>;
+
+/// Why a connection is over.
+enum Ending {
+    /// It has done what it was opened for, or the client left.
+    Quiet,
+    /// The client asks for work without sense: told so before the connection is closed.
+    Flood(&'static str),
+    /// What the client sent is not HTTP/2; the library has told it.
+    Broken(Denial),
+}
+
+impl Ending {
+    fn denial(self) -> Option<Denial> {
+        match self {
+            Self::Quiet => None,
+            Self::Flood(detail) => Some(Denial::new(Code::BadFraming, detail)),
+            Self::Broken(denial) => Some(denial),
+        }
+    }
+}
+
+/// What of an error of the library is the client's doing; `None` when it merely went away.
+fn violation(error: &Error) -> Option<Denial> {
+    let cause = error.cause.as_ref()?.downcast_ref::<::h2::Error>()?;
+    let reason = cause.reason().filter(|_| cause.is_library())?;
+    let detail = format!("the HTTP/2 connection broke the protocol: {}", reason.description());
+    Some(Denial::new(Code::BadFraming, detail))
+}
+
+/// The library refuses some requests without telling: too many at once, or a head beyond its bound.
+fn unheard(requests: u64) -> Denial {
+    let detail = format!(
+        "{requests} HTTP/2 requests were refused before they were read, or never became whole"
+    );
+    Denial::new(Code::BadFraming, detail)
+}
+
+fn note(connection: &Connection, front: &Front, denial: Option<Denial>) {
+    if let Some(denial) = denial {
+        let outcome = refused(ExchangeId::new(), connection, &denial);
+        Outcome { protocol: "h2", ..outcome }.record(&front.shared);
+    }
+}
+
+/// Sends GOAWAY and sees it out, as long as the client takes it within a moment.
+async fn send_away(h2: &mut Connected) {
+    h2.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+    let gone = async { while let Some(Ok(_)) = h2.accept().await {} };
+    let _ = tokio::time::timeout(GOAWAY_WAIT, gone).await;
+}
+
+/// Serves the connection's streams; returns how many there were, and why there are no more.
+async fn streams(
+    h2: &mut Connected,
+    connection: &Arc<Connection>,
+    front: &Arc<Front>,
+    signals: &Signals,
+) -> (u64, Ending) {
+    let limits = &front.shared.limits;
     let digest = Arc::new(Digest::default());
     let mut shutdown = front.shutdown.clone();
     let mut is_shutting_down = false;
-    let mut malformed = 0;
+    let (mut taken, mut malformed) = (0, 0);
     let mut streams = JoinSet::new();
-    let idle = ms(limits.keepalive_ms);
     loop {
+        // The first request is due at once, as on HTTP/1.
+        let idle = ms(if taken == 0 { limits.head_ms } else { limits.keepalive_ms });
         let accepted = tokio::select! {
             biased;
-            accepted = HttpSession::from_h2_conn(&mut h2, Arc::clone(&digest)) => accepted,
+            () = signals.flooded() => {
+                return (taken, Ending::Flood("too many HTTP/2 frames that carry nothing"));
+            }
+            accepted = HttpSession::from_h2_conn(h2, Arc::clone(&digest)) => accepted,
             Some(_) = streams.join_next() => continue,
             _ = shutdown.changed(), if !is_shutting_down => {
                 h2.graceful_shutdown();
                 is_shutting_down = true;
                 continue;
             }
-            () = tokio::time::sleep(idle), if streams.is_empty() => return,
+            () = tokio::time::sleep(idle), if streams.is_empty() => return (taken, Ending::Quiet),
         };
         match accepted {
             Ok(Some(H2Accept::Session(session))) => {
+                taken += 1;
                 let session = ServerSession::new_http2(session);
-                streams.spawn(exchange(session, Arc::clone(&connection), Arc::clone(front)));
+                streams.spawn(exchange(session, Arc::clone(connection), Arc::clone(front)));
             }
             Ok(Some(H2Accept::Rejected)) => {
-                malformed += 1;
-                let denial = Denial::new(Code::BadFraming, "the HTTP/2 request is malformed");
-                record_refused(ExchangeId::new(), &connection, front, &denial);
+                (taken, malformed) = (taken + 1, malformed + 1);
+                let detail = "the HTTP/2 request is malformed";
+                note(connection, front, Some(Denial::new(Code::BadFraming, detail)));
                 if malformed >= MALFORMED_MAX {
-                    return;
+                    return (taken, Ending::Flood("too many malformed HTTP/2 requests"));
                 }
             }
             // Streams that are still answering need the connection driven; it is gone.
-            Ok(None) | Err(_) => return,
+            Ok(None) => return (taken, Ending::Quiet),
+            Err(error) => {
+                return (taken, violation(&error).map_or(Ending::Quiet, Ending::Broken));
+            }
         }
     }
 }

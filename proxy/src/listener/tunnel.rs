@@ -45,6 +45,7 @@ pub(super) async fn serve(
         profile: &sandbox.plan.profile,
         plan: &sandbox.plan.digest,
         mode: "tunnel",
+        protocol: "tcp",
         method: "CONNECT",
         host: authority.host.as_str(),
         port: authority.port,

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use http::HeaderValue;
 use sallygate_compiler::canonical::{Authority, Scheme};
 use tokio::sync::watch;
 
@@ -57,6 +58,7 @@ pub(crate) struct Slot {
     body_bytes: AtomicU64,
     body_done: AtomicBool,
     trailers: OnceLock<Vec<u8>>,
+    date: OnceLock<HeaderValue>,
     refused: Mutex<Option<Denial>>,
     in_flight: Mutex<Option<InFlight>>,
 }
@@ -88,6 +90,17 @@ impl Slot {
     /// The trailer section, when there is one.
     pub(crate) fn trailers(&self) -> Option<&[u8]> {
         self.trailers.get().map(Vec::as_slice)
+    }
+
+    /// Keeps the `Date` of the upstream, for the wire to put where Pingora puts its own.
+    pub(super) fn set_date(&self, date: HeaderValue) {
+        // Only one response of an exchange is passed on.
+        let _ = self.date.set(date);
+    }
+
+    /// The upstream's `Date`, when it sent one.
+    pub(crate) fn date(&self) -> Option<&[u8]> {
+        self.date.get().map(HeaderValue::as_bytes)
     }
 
     /// Notes request body bytes, for whoever watches their pace.

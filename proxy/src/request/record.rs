@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use pingora::proxy::Session;
 use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
+use time::format_description::BorrowedFormatItem;
+use time::macros::format_description;
 
 use super::{Exchange, Permit, Shared};
 use crate::clock;
@@ -78,6 +79,10 @@ fn write(shared: &Shared, x: &Exchange) {
     });
 }
 
+/// RFC 3339 with three digits of milliseconds, always: times sort as text.
+const TIME: &[BorrowedFormatItem<'_>] =
+    format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
+
 /// RFC 3339 in UTC with milliseconds, without an allocation.
 struct Timestamp([u8; 32], usize);
 
@@ -87,7 +92,7 @@ impl Timestamp {
         let time =
             OffsetDateTime::from_unix_timestamp_nanos(nanos).unwrap_or(OffsetDateTime::UNIX_EPOCH);
         let mut text = [0u8; 32];
-        let length = time.format_into(&mut text.as_mut_slice(), &Rfc3339).unwrap_or(0);
+        let length = time.format_into(&mut text.as_mut_slice(), &TIME).unwrap_or(0);
         Self(text, length)
     }
 
@@ -168,6 +173,8 @@ pub(crate) struct Outcome<'a> {
     pub(crate) profile: &'a str,
     pub(crate) plan: &'a str,
     pub(crate) mode: &'a str,
+    /// `h1` when nothing else is said.
+    pub(crate) protocol: &'a str,
     pub(crate) method: &'a str,
     pub(crate) host: &'a str,
     pub(crate) port: u16,
@@ -201,7 +208,7 @@ impl Outcome<'_> {
             profile: self.profile,
             plan: self.plan,
             mode: self.mode,
-            protocol: if self.mode == "tunnel" { "tcp" } else { "h1" },
+            protocol: if self.protocol.is_empty() { "h1" } else { self.protocol },
             method: self.method,
             host: self.host,
             port: self.port,
@@ -216,5 +223,23 @@ impl Outcome<'_> {
             durations_us: Durations { total, ..Durations::default() },
             ..Event::default()
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_has_three_digits_of_milliseconds_whatever_they_are() {
+        for (millis, text) in [
+            (0, "1970-01-01T00:00:00.000Z"),
+            (1, "1970-01-01T00:00:00.001Z"),
+            (1_500, "1970-01-01T00:00:01.500Z"),
+            (1_790_000_000_120, "2026-09-21T14:13:20.120Z"),
+            (253_402_300_799_999, "9999-12-31T23:59:59.999Z"),
+        ] {
+            assert_eq!(Timestamp::new(Duration::from_millis(millis)).as_str(), text);
+        }
     }
 }

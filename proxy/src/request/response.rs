@@ -1,7 +1,7 @@
 //! What an upstream may answer, and what of it is passed on.
 
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, HeaderName, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
+    CONNECTION, CONTENT_LENGTH, DATE, HeaderName, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
     TRANSFER_ENCODING, UPGRADE,
 };
 use pingora::http::ResponseHeader;
@@ -169,6 +169,9 @@ pub(super) fn pass_on(response: &mut ResponseHeader, x: &mut Exchange) {
     }
     if !response.status.is_informational() || response.status.as_u16() == 101 {
         x.status = response.status.as_u16();
+        if let Some(date) = response.headers.get(DATE) {
+            x.slot.set_date(date.clone());
+        }
     }
 }
 

@@ -3,12 +3,42 @@
 //! The h2 crate answers SETTINGS and PING without limit, so a client could keep a core busy from
 //! one connection. The meter looks only at frame headers (RFC 9113 §4.1) as they pass.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
 
 const PREFACE_BYTES: u32 = 24;
 const WINDOW: Duration = Duration::from_secs(10);
 /// WINDOW_UPDATE comes with every few kilobytes of a healthy download.
 const WINDOW_UPDATES_PER_CONTROL_FRAME: u64 = 200;
+
+/// What the wire tells whoever serves the connection above it, past the HTTP/2 library between.
+#[derive(Debug, Default)]
+pub(crate) struct Signals {
+    flooded: Notify,
+    opened: AtomicU64,
+}
+
+impl Signals {
+    /// Returns when the client has sent more control frames than it may.
+    pub(crate) async fn flooded(&self) {
+        self.flooded.notified().await;
+    }
+
+    /// Requests whose first frame came, whatever became of them.
+    pub(crate) fn opened(&self) -> u64 {
+        self.opened.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn raise(&self) {
+        self.flooded.notify_one();
+    }
+
+    pub(super) fn set_opened(&self, opened: u64) {
+        self.opened.store(opened, Ordering::Relaxed);
+    }
+}
 
 /// Follows frame boundaries and counts per window of time.
 #[derive(Debug)]
@@ -20,6 +50,8 @@ pub(crate) struct FrameMeter {
     window_updates: u64,
     window_began: Option<Instant>,
     max: u64,
+    opened: u64,
+    last_stream: u32,
 }
 
 impl FrameMeter {
@@ -32,7 +64,14 @@ impl FrameMeter {
             window_updates: 0,
             window_began: None,
             max,
+            opened: 0,
+            last_stream: 0,
         }
+    }
+
+    /// Streams that the client opened.
+    pub(crate) fn opened(&self) -> u64 {
+        self.opened
     }
 
     /// Takes bytes as they were read; `false` when the connection must end.
@@ -57,7 +96,7 @@ impl FrameMeter {
     }
 
     fn count(&mut self, now: Instant) {
-        let [a, b, c, kind, ..] = self.header;
+        let [a, b, c, kind, _, s, t, u, v] = self.header;
         self.skip = u32::from_be_bytes([0, a, b, c]);
         self.have = 0;
         let began = *self.window_began.get_or_insert(now);
@@ -67,9 +106,17 @@ impl FrameMeter {
         }
         match kind {
             0x0 if self.skip > 0 => {}
-            0x1 => {}
+            0x1 => self.open(u32::from_be_bytes([s & 0x7f, t, u, v])),
             0x8 => self.window_updates += 1,
             _ => self.control_frames += 1,
+        }
+    }
+
+    /// HEADERS of a stream that is known already are trailers.
+    fn open(&mut self, stream: u32) {
+        if stream > self.last_stream {
+            self.last_stream = stream;
+            self.opened += 1;
         }
     }
 }
@@ -94,6 +141,19 @@ mod tests {
             bytes.extend((0..101).flat_map(|_| frame(kind, payload)));
             assert!(!meter.take(&bytes, clock::now()), "kind {kind}");
         }
+    }
+
+    #[test]
+    fn a_stream_is_opened_once_however_many_field_blocks_it_has() {
+        let mut meter = FrameMeter::new(100);
+        let mut bytes = vec![0; 24];
+        for stream in [1, 1, 3, 9, 3] {
+            let mut headers = frame(0x1, 4);
+            headers[8] = stream;
+            bytes.extend(headers);
+        }
+        assert!(meter.take(&bytes, clock::now()));
+        assert_eq!(meter.opened(), 3);
     }
 
     #[test]

@@ -6,10 +6,11 @@
 //! enforces the deadlines that Pingora does not have.
 
 pub(crate) mod framing;
-pub(crate) mod h2_frames;
+mod h2_frames;
 pub(crate) mod head;
 mod socket;
 mod wire;
 
+pub(crate) use h2_frames::Signals;
 pub(crate) use socket::{Replay, Socket};
 pub(crate) use wire::{NextHead, Wire};

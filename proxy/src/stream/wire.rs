@@ -23,7 +23,7 @@ use tokio::time::Sleep;
 use tokio_rustls::server::TlsStream;
 
 use super::framing::Body;
-use super::h2_frames::FrameMeter;
+use super::h2_frames::{FrameMeter, Signals};
 use super::head::{self, Head};
 use super::socket::Replay;
 use crate::clock;
@@ -49,7 +49,7 @@ enum Protocol {
     /// HTTP/1: where in the present request the reader stands.
     H1 { body: Body, head_left: usize },
     /// HTTP/2: frames are counted, otherwise bytes pass.
-    H2(FrameMeter),
+    H2 { meter: FrameMeter, signals: Arc<Signals>, is_flooded: bool },
 }
 
 /// What came when the next request was waited for.
@@ -77,6 +77,10 @@ pub(crate) struct Wire {
     /// The last write was the size line of a chunk with five bytes.
     before_five_bytes: bool,
     linger: Option<Linger>,
+    /// No request has come yet: whoever connects has something to say.
+    is_fresh: bool,
+    /// The present response's head has the upstream's own `Date`.
+    is_dated: bool,
     id: i32,
 }
 
@@ -107,7 +111,11 @@ impl Wire {
 
     fn new(transport: Transport, limits: Arc<Limits>, id: i32, h2: bool) -> Self {
         let protocol = if h2 {
-            Protocol::H2(FrameMeter::new(limits.h2_control_frames_max))
+            Protocol::H2 {
+                meter: FrameMeter::new(limits.h2_control_frames_max),
+                signals: Arc::default(),
+                is_flooded: false,
+            }
         } else {
             Protocol::H1 { body: Body::Done, head_left: 0 }
         };
@@ -124,6 +132,8 @@ impl Wire {
             write_timer: None,
             before_five_bytes: false,
             linger: None,
+            is_fresh: true,
+            is_dated: false,
             id,
         }
     }
@@ -135,7 +145,15 @@ impl Wire {
 
     /// Whether HTTP/2 was negotiated.
     pub(crate) fn is_h2(&self) -> bool {
-        matches!(self.protocol, Protocol::H2(_))
+        matches!(self.protocol, Protocol::H2 { .. })
+    }
+
+    /// What this wire says about an HTTP/2 connection; nothing ever on HTTP/1.
+    pub(crate) fn signals(&self) -> Arc<Signals> {
+        match &self.protocol {
+            Protocol::H2 { signals, .. } => Arc::clone(signals),
+            Protocol::H1 { .. } => Arc::default(),
+        }
     }
 
     /// The slot of the exchange that is under way on this HTTP/1 connection.
@@ -144,12 +162,15 @@ impl Wire {
     }
 
     /// Waits for the next request and reads its whole head, within the idle and the head deadline.
+    /// The first request of a connection has no idle time: its head is due at once.
     pub(crate) async fn next_head(&mut self) -> NextHead {
         self.slot = Arc::new(Slot::default());
         if self.inbuf.is_empty() {
             self.inbuf = BytesMut::new();
             // Pingora's timer: coarse, and free for the many waits that never run out.
-            match pingora_timeout::timeout(ms(self.limits.keepalive_ms), self.first_bytes()).await {
+            let patience =
+                if self.is_fresh { self.limits.head_ms } else { self.limits.keepalive_ms };
+            match pingora_timeout::timeout(ms(patience), self.first_bytes()).await {
                 Ok(Ok(n)) if n > 0 => {}
                 _ => return NextHead::Closed,
             }
@@ -165,6 +186,8 @@ impl Wire {
     }
 
     fn accept(&mut self, head: Head) -> NextHead {
+        self.is_fresh = false;
+        self.is_dated = false;
         self.body_began = None;
         self.body_timer = None;
         self.body_bytes = 0;
@@ -229,7 +252,12 @@ impl Wire {
 
     /// Whether the present request was read to its end.
     pub(crate) fn is_request_done(&self) -> bool {
-        matches!(self.protocol, Protocol::H1 { body: Body::Done, head_left: 0 } | Protocol::H2(_))
+        match self.protocol {
+            Protocol::H1 { body: Body::Done, head_left: 0 } => true,
+            Protocol::H1 { .. } => false,
+            // Behind a flood there is more of it: unread, it would take the GOAWAY with it.
+            Protocol::H2 { is_flooded, .. } => !is_flooded,
+        }
     }
 
     /// Writes an answer of the proxy's own.
@@ -426,6 +454,31 @@ impl Wire {
         Poll::Ready(Ok(()))
     }
 
+    /// A flood is read no further: whoever serves the connection says so to the client and ends it.
+    fn poll_read_h2(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if let Protocol::H2 { is_flooded: true, .. } = self.protocol {
+            return Poll::Pending;
+        }
+        let before = buf.filled().len();
+        ready!(self.poll_fill(cx, buf))?;
+        let fresh = buf.filled().get(before..).unwrap_or_default();
+        if let Protocol::H2 { meter, signals, is_flooded } = &mut self.protocol {
+            let is_within = meter.take(fresh, clock::now());
+            signals.set_opened(meter.opened());
+            if !is_within {
+                *is_flooded = true;
+                signals.raise();
+                buf.set_filled(before);
+                return Poll::Pending;
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
     /// Bytes behind the end of the body belong to the next request.
     fn keep_surplus(&mut self, end: usize, buf: &mut ReadBuf<'_>) {
         let rest = std::mem::take(&mut self.inbuf);
@@ -445,6 +498,20 @@ impl Wire {
         }
         let Some(section) = self.slot.trailers() else { return false };
         self.outbuf.extend_from_slice(section);
+        true
+    }
+
+    /// Gives a response head the `Date` that its upstream sent, in place of Pingora's own.
+    ///
+    /// INVARIANT on Pingora 0.9.1: a head is one write, and what it sets is `Date: …`.
+    fn restore_date(&mut self, bytes: &[u8]) -> bool {
+        let Some(date) = self.slot.date().filter(|_| !self.is_dated) else { return false };
+        let Some(value) = head::date(bytes) else { return false };
+        let (before, after) = (bytes.get(..value.start), bytes.get(value.end..));
+        for part in [before.unwrap_or_default(), date, after.unwrap_or_default()] {
+            self.outbuf.extend_from_slice(part);
+        }
+        self.is_dated = true;
         true
     }
 
@@ -472,15 +539,7 @@ impl AsyncRead for Wire {
         if let Protocol::H1 { .. } = this.protocol {
             return this.poll_read_h1(cx, buf);
         }
-        let before = buf.filled().len();
-        ready!(this.poll_fill(cx, buf))?;
-        let fresh = buf.filled().get(before..).unwrap_or_default();
-        if let Protocol::H2(meter) = &mut this.protocol
-            && !meter.take(fresh, clock::now())
-        {
-            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
-        }
-        Poll::Ready(Ok(()))
+        this.poll_read_h2(cx, buf)
     }
 }
 
@@ -491,7 +550,7 @@ impl AsyncWrite for Wire {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        if !this.is_h2() && this.replace_last_chunk(bytes) {
+        if !this.is_h2() && (this.restore_date(bytes) || this.replace_last_chunk(bytes)) {
             return Poll::Ready(Ok(bytes.len()));
         }
         let fits = this.outbuf.len() + bytes.len() <= HOLD_BYTES;
