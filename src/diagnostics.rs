@@ -89,7 +89,7 @@ impl std::error::Error for Report<'_> {}
 
 impl miette::Diagnostic for Report<'_> {
     fn code<'a>(&'a self) -> Option<Box<dyn std::fmt::Display + 'a>> {
-        Some(Box::new(self.diagnostic.code))
+        Some(Box::new(&self.diagnostic.code))
     }
 
     fn severity(&self) -> Option<miette::Severity> {
@@ -100,6 +100,8 @@ impl miette::Diagnostic for Report<'_> {
     }
 
     fn help<'a>(&'a self) -> Option<Box<dyn std::fmt::Display + 'a>> {
+        let subject = self.diagnostic.subject.iter().filter(|_| self.diagnostic.place.is_none());
+        let subject = subject.map(|subject| format!("about {subject}"));
         let witness = self.diagnostic.witness.iter().map(|w| format!("such a request: {w}"));
         let elsewhere = self.diagnostic.related.iter().filter(|r| !self.is_here(r.place.as_ref()));
         let elsewhere = elsewhere.map(|related| match &related.place {
@@ -107,7 +109,7 @@ impl miette::Diagnostic for Report<'_> {
             None => related.message.clone(),
         });
         let help = self.diagnostic.help.iter().cloned();
-        let lines: Vec<String> = help.chain(witness).chain(elsewhere).collect();
+        let lines: Vec<String> = help.chain(subject).chain(witness).chain(elsewhere).collect();
         (!lines.is_empty()).then(|| Box::new(lines.join("\n")) as _)
     }
 

@@ -427,8 +427,10 @@ fn blocks_that_meet_conflict_and_blocks_that_do_not_meet_stand_side_by_side() {
             "version": 1, "egressRoutes": [inject(a.clone(), "a"), inject(b.clone(), "b")]});
         let plan = Plan::from_json("plan.json", text.to_string().as_bytes()).unwrap();
         let built = RouteTable::build(Arc::new(plan));
-        let codes: Vec<_> =
-            built.err().map(|found| found.0.iter().map(|d| d.code).collect()).unwrap_or_default();
+        let codes: Vec<_> = built
+            .err()
+            .map(|found| found.0.iter().map(|d| d.code.clone()).collect())
+            .unwrap_or_default();
         let expected: &[&str] = if conflict { &["ROUTE_CONFLICT"] } else { &[] };
         assert_eq!(codes, expected, "{a} {b}");
     }

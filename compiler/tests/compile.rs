@@ -278,7 +278,7 @@ fn a_file_that_is_not_toml_lists_every_syntax_error() {
 fn a_mistake_in_the_config_is_not_reported_again_in_the_policy() {
     let config = CONFIG.replace("\"demo::echo\"", "\"demo::ecko\"").replace("value_env", "value");
     let compiled = compiled(&config, POLICY);
-    let codes: Vec<&str> = compiled.diagnostics.iter().map(|d| d.code).collect();
+    let codes: Vec<&str> = compiled.diagnostics.iter().map(|d| d.code.as_ref()).collect();
     assert_eq!(codes, ["DEFINITION_NOT_FOUND", "BAD_VALUE", "UNKNOWN_FIELD"]);
 }
 
@@ -358,7 +358,7 @@ fn every_code_is_produced_by_some_input() {
         ),
     ] {
         let found = compiled(config, &policy).diagnostics;
-        let codes: Vec<&str> = found.iter().map(|diagnostic| diagnostic.code).collect();
+        let codes: Vec<&str> = found.iter().map(|diagnostic| diagnostic.code.as_ref()).collect();
         assert_eq!(codes, [code], "{found}");
     }
 }

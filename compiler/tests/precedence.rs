@@ -431,7 +431,7 @@ proptest! {
             Err(found) => {
                 let errors = found.iter().filter(|d| d.severity == Severity::Error);
                 for conflict in errors {
-                    prop_assert_eq!(conflict.code, "ROUTE_CONFLICT", "{}", found);
+                    prop_assert_eq!(conflict.code.as_ref(), "ROUTE_CONFLICT", "{}", found);
                     let request = witness(conflict.witness.as_deref().unwrap());
                     prop_assert!(has_tie(&plan, &request), "{} {:?}", conflict, request);
                 }

@@ -46,7 +46,7 @@ pub(crate) fn run_with(options: &Options, ready: impl FnOnce(Found)) -> Outcome 
     let configuration = configuration::load(&options.config)?;
     start_log(&configuration.log);
     for warning in configuration.warnings.iter() {
-        tracing::warn!(code = warning.code, "{}", warning.message);
+        tracing::warn!(code = %warning.code, "{}", warning.message);
     }
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(failed)?;

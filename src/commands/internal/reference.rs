@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::path::PathBuf;
 
 use clap::CommandFactory;
+use sallygate_compiler::diagnostic::{CODES, CodeSpec};
 use sallygate_proxy::limits::Limits;
 use sallygate_proxy::{Code, Metrics};
 
@@ -47,9 +48,10 @@ pub(crate) fn run(options: &Options) -> Outcome {
     Err(Failure::Differs(message))
 }
 
-fn pages() -> [(&'static str, String); 6] {
+fn pages() -> [(&'static str, String); 7] {
     [
         ("error-codes.md", error_codes()),
+        ("diagnostic-codes.md", diagnostic_codes()),
         ("limits.md", limits()),
         ("cli.md", cli()),
         ("metrics.md", metrics()),
@@ -86,6 +88,14 @@ fn error_codes() -> String {
         ]
     });
     page("Error codes", about) + &table(["code", "status", "meaning", "next step"], rows)
+}
+
+fn diagnostic_codes() -> String {
+    let about = "What authors of configuration, policy, definitions and plans are told. The code \
+                 stands in every output of `policy check`; `family.code` is what a definition says \
+                 about its own bindings. Codes are never renamed.";
+    let row = |spec: &CodeSpec| [format!("`{}`", spec.code), spec.summary.to_owned()];
+    page("Diagnostic codes", about) + &table(["code", "meaning"], CODES.iter().map(row))
 }
 
 fn limits() -> String {

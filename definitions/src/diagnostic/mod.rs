@@ -3,12 +3,19 @@
 //! A diagnostic is advice, never an answer to a sandbox. Its message holds no secret: values of
 //! credentials never reach this crate.
 
+mod codes;
+mod github;
+mod sarif;
+
+use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::fmt;
 use std::ops::Range;
 
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::json;
+
+pub use codes::{CODES, CodeSpec};
 
 /// Whether compilation can go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -47,6 +54,23 @@ impl fmt::Display for Place {
     }
 }
 
+/// The binding, and the field of it, that a diagnostic is about.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Subject {
+    pub binding: String,
+    /// Dotted, such as `bindingConfig.repositories[0]`; empty for the binding as a whole.
+    pub field: String,
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.field.as_str() {
+            "" => write!(f, "binding `{}`", self.binding),
+            field => write!(f, "binding `{}`, `{field}`", self.binding),
+        }
+    }
+}
+
 /// Something else that has to do with a diagnostic, such as the other route of a conflict.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Related {
@@ -57,11 +81,16 @@ pub struct Related {
 /// One problem, with all that a person needs to mend it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Diagnostic {
-    /// Stable: part of the interface.
-    pub code: &'static str,
+    /// Stable: part of the interface. One of [`CODES`], or `family.code` for what a definition
+    /// says about its own bindings.
+    pub code: Cow<'static, str>,
     pub severity: Severity,
     pub message: String,
+    /// Where the author wrote it, when it stands in a file.
     pub place: Option<Place>,
+    /// What it is about, for those who keep bindings elsewhere than in files.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subject: Option<Subject>,
     pub help: Option<String>,
     pub related: Vec<Related>,
     /// A concrete request that shows the problem, as `METHOD URL`.
@@ -69,22 +98,28 @@ pub struct Diagnostic {
 }
 
 impl Diagnostic {
-    pub fn error(code: &'static str, message: impl Into<String>) -> Self {
-        Self::new(code, Severity::Error, message.into())
+    pub fn error(code: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
+        Self::new(code.into(), Severity::Error, message.into())
     }
 
-    pub fn warning(code: &'static str, message: impl Into<String>) -> Self {
-        Self::new(code, Severity::Warning, message.into())
+    pub fn warning(code: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
+        Self::new(code.into(), Severity::Warning, message.into())
     }
 
-    fn new(code: &'static str, severity: Severity, message: String) -> Self {
-        let (place, help, related, witness) = (None, None, Vec::new(), None);
-        Self { code, severity, message, place, help, related, witness }
+    fn new(code: Cow<'static, str>, severity: Severity, message: String) -> Self {
+        let (place, subject, help, related, witness) = (None, None, None, Vec::new(), None);
+        Self { code, severity, message, place, subject, help, related, witness }
     }
 
     #[must_use]
     pub fn at(mut self, place: Place) -> Self {
         self.place = Some(place);
+        self
+    }
+
+    #[must_use]
+    pub fn about(mut self, binding: impl Into<String>, field: impl Into<String>) -> Self {
+        self.subject = Some(Subject { binding: binding.into(), field: field.into() });
         self
     }
 
@@ -110,7 +145,8 @@ impl Diagnostic {
         let key = |d: &Self| d.place.as_ref().map(|p| (p.file.clone(), p.span.start, p.span.end));
         key(self)
             .cmp(&key(other))
-            .then_with(|| self.code.cmp(other.code))
+            .then_with(|| self.subject.cmp(&other.subject))
+            .then_with(|| self.code.cmp(&other.code))
             .then_with(|| self.message.cmp(&other.message))
     }
 }
@@ -119,6 +155,8 @@ impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(place) = &self.place {
             write!(f, "{place}: ")?;
+        } else if let Some(subject) = &self.subject {
+            write!(f, "{subject}: ")?;
         }
         write!(f, "{}[{}]: {}", self.severity.as_str(), self.code, self.message)?;
         if let Some(witness) = &self.witness {
@@ -183,18 +221,12 @@ impl Diagnostics {
 
     /// GitHub workflow commands: one annotation per line.
     pub fn to_github(&self) -> String {
-        self.0.iter().map(|d| github_command(d) + "\n").collect()
+        self.0.iter().map(|d| github::command(d) + "\n").collect()
     }
 
     /// SARIF 2.1.0, for code scanning.
     pub fn to_sarif(&self) -> String {
-        let results: Vec<Value> = self.0.iter().map(sarif_result).collect();
-        json!({
-            "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
-            "version": "2.1.0",
-            "runs": [{"tool": {"driver": {"name": "sallygate"}}, "results": results}],
-        })
-        .to_string()
+        sarif::log(self).to_string()
     }
 }
 
@@ -211,47 +243,3 @@ impl fmt::Display for Diagnostics {
 }
 
 impl std::error::Error for Diagnostics {}
-
-fn github_command(d: &Diagnostic) -> String {
-    // Data and properties have different escapes: a `,` or `:` would end a property.
-    let data = |s: &str| s.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A");
-    let property = |s: &str| data(s).replace(':', "%3A").replace(',', "%2C");
-    let place = d.place.as_ref().map_or_else(String::new, |p| {
-        format!("file={},line={},col={},", property(&p.file), p.line, p.column)
-    });
-    let help = d.help.as_ref().map_or_else(String::new, |help| format!("\nhelp: {help}"));
-    let text = data(&format!("{}{help}", d.message));
-    format!("::{} {place}title={}::{text}", d.severity.as_str(), property(d.code))
-}
-
-fn sarif_result(d: &Diagnostic) -> Value {
-    let locations: Vec<Value> = d.place.iter().map(sarif_location).collect();
-    let related: Vec<Value> = d
-        .related
-        .iter()
-        .filter_map(|r| {
-            let mut location = sarif_location(r.place.as_ref()?);
-            location.as_object_mut()?.insert("message".into(), json!({"text": r.message}));
-            Some(location)
-        })
-        .collect();
-    json!({
-        "ruleId": d.code,
-        "level": d.severity.as_str(),
-        "message": {"text": d.message},
-        "locations": locations,
-        "relatedLocations": related,
-    })
-}
-
-fn sarif_location(place: &Place) -> Value {
-    json!({"physicalLocation": {
-        "artifactLocation": {"uri": place.file},
-        "region": {
-            "startLine": place.line,
-            "startColumn": place.column,
-            "byteOffset": place.span.start,
-            "byteLength": place.span.len(),
-        },
-    }})
-}

@@ -1,0 +1,55 @@
+//! Every code of a diagnostic, and what it means. Codes are never renamed.
+
+/// One code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CodeSpec {
+    pub code: &'static str,
+    pub summary: &'static str,
+}
+
+const fn spec(code: &'static str, summary: &'static str) -> CodeSpec {
+    CodeSpec { code, summary }
+}
+
+/// In code-point order. Beside these there are the `family.code` of definitions.
+pub const CODES: &[CodeSpec] = &[
+    spec("BAD_VALUE", "A value is of the right type, but not one that can stand there"),
+    spec("CLEARTEXT_CREDENTIAL", "A credential would be sent over HTTP without TLS"),
+    spec("DEFINITION_NOT_FOUND", "There is no definition with this key"),
+    spec("DIGEST_MISMATCH", "The digest of a plan is not that of its content"),
+    spec("DUPLICATE_BINDING", "Two bindings of a profile have the same id"),
+    spec("DUPLICATE_DEFINITION", "Two files define the same key"),
+    spec("DUPLICATE_ROUTE", "Two routes of a profile have the same id"),
+    spec("DUPLICATE_SANDBOX", "Two sandboxes have the same id"),
+    spec("EMPTY_METHODS", "An empty list of methods means neither any nor none"),
+    spec("FILE_UNREADABLE", "A file cannot be read"),
+    spec("HOLD_NEEDS_CONTROL", "A request that waits for an approval needs a control service"),
+    spec("HOST_NOT_CANONICAL", "A host is not in the one form that it is matched in"),
+    spec("INVALID_DEFINITION", "A definition says something that cannot be"),
+    spec("INVALID_PLAN", "A plan file is not a plan, or not one that this build reads"),
+    spec("LIMIT_EXCEEDED", "Something is longer, deeper or more than it may be"),
+    spec("MISSING_FIELD", "A field that must be there is missing"),
+    spec("PATH_NOT_CANONICAL", "A path is not in the one form that it is matched in"),
+    spec(
+        "ROUTE_CONFLICT",
+        "Two routes take the same request, neither goes before the other, and they differ in what they do",
+    ),
+    spec("TOML_SYNTAX", "A file is not TOML"),
+    spec("UNKNOWN_CONNECTION", "A binding uses a connection that there is not"),
+    spec("UNKNOWN_FIELD", "A field has a name that nobody reads"),
+    spec("UNKNOWN_PROFILE", "A sandbox has a profile that there is not"),
+    spec("UNKNOWN_TARGET", "Something refers to a target that there is not"),
+    spec("UNREACHABLE_ROUTE", "A route never decides, because others take all that it would"),
+    spec("WILDCARD_CREDENTIAL", "A credential would be sent to any host"),
+    spec("WRONG_TYPE", "A value is of another type than it must be"),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_stand_in_order_and_none_is_there_twice() {
+        assert!(CODES.is_sorted_by(|a, b| a.code < b.code));
+    }
+}
