@@ -14,8 +14,12 @@ const fn spec(code: &'static str, summary: &'static str) -> CodeSpec {
 /// In code-point order. Beside these there are the `family.code` of definitions.
 pub const CODES: &[CodeSpec] = &[
     spec("BAD_VALUE", "A value is of the right type, but not one that can stand there"),
+    spec("BROAD_GRANT", "A credential is given to everything on a host"),
     spec("CLEARTEXT_CREDENTIAL", "A credential would be sent over HTTP without TLS"),
     spec("DEFINITION_NOT_FOUND", "There is no definition with this key"),
+    spec("DEFINITION_TOO_DEEP", "A definition is nested too deep"),
+    spec("DEFINITION_TOO_LARGE", "A definition file has too many bytes"),
+    spec("DEFINITION_TOO_MANY", "A list in a definition has too many items"),
     spec("DIGEST_MISMATCH", "The digest of a plan is not that of its content"),
     spec("DUPLICATE_BINDING", "Two bindings of a profile have the same id"),
     spec("DUPLICATE_DEFINITION", "Two files define the same key"),
@@ -25,8 +29,20 @@ pub const CODES: &[CodeSpec] = &[
     spec("FILE_UNREADABLE", "A file cannot be read"),
     spec("HOLD_NEEDS_CONTROL", "A request that waits for an approval needs a control service"),
     spec("HOST_NOT_CANONICAL", "A host is not in the one form that it is matched in"),
+    spec(
+        "INVALID_BINDING_CONFIG",
+        "The configuration of a binding is not what its definition asks for",
+    ),
+    spec(
+        "INVALID_CONNECTION_CONFIG",
+        "The configuration of a connection is not what its definition asks for",
+    ),
     spec("INVALID_DEFINITION", "A definition says something that cannot be"),
     spec("INVALID_PLAN", "A plan file is not a plan, or not one that this build reads"),
+    spec(
+        "INVALID_TARGET_CONFIG",
+        "The configuration of a target is not what its definition asks for",
+    ),
     spec("LIMIT_EXCEEDED", "Something is longer, deeper or more than it may be"),
     spec("MISSING_FIELD", "A field that must be there is missing"),
     spec("PATH_NOT_CANONICAL", "A path is not in the one form that it is matched in"),
@@ -36,6 +52,7 @@ pub const CODES: &[CodeSpec] = &[
     ),
     spec("TOML_SYNTAX", "A file is not TOML"),
     spec("UNKNOWN_CONNECTION", "A binding uses a connection that there is not"),
+    spec("UNKNOWN_CONNECTION_METHOD", "A connection has no method of its definition"),
     spec("UNKNOWN_FIELD", "A field has a name that nobody reads"),
     spec("UNKNOWN_PROFILE", "A sandbox has a profile that there is not"),
     spec("UNKNOWN_TARGET", "Something refers to a target that there is not"),
