@@ -16,5 +16,8 @@ pub mod template;
 
 pub use contract::{Definition, Kind};
 pub use expand::{Expanded, Inputs, Issue};
-pub use load::{ARRAY_ITEMS_MAX, DEFINITION_BYTES_MAX, DEFINITION_DEPTH_MAX, file_schema};
+pub use load::{
+    ARRAY_ITEMS_MAX, DEFINITION_BYTES_MAX, DEFINITION_DEPTH_MAX, SCHEMA_DEPTH_MAX,
+    SCHEMA_PROPERTIES_MAX, file_schema,
+};
 pub use registry::Registry;

@@ -7,9 +7,18 @@ use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::read::suggestion;
 use crate::source::SourceFile;
 
-const BUILTIN: [(&str, &str); 2] = [
-    ("integrations/demo/echo.toml", include_str!("../integrations/demo/echo.toml")),
-    ("integrations/generic/http-api.toml", include_str!("../integrations/generic/http-api.toml")),
+/// A file of `integrations/`, by its name there.
+macro_rules! integration {
+    ($name:literal) => {
+        (concat!("integrations/", $name), include_str!(concat!("../integrations/", $name)))
+    };
+}
+
+const BUILTIN: [(&str, &str); 4] = [
+    integration!("demo/echo.toml"),
+    integration!("generic/http-api.toml"),
+    integration!("github/github-cloud.toml"),
+    integration!("openai/openai-default.toml"),
 ];
 
 /// Definitions in code-point order of their keys.
@@ -85,7 +94,10 @@ mod tests {
         let (registry, found) = Registry::load(&files);
         assert_eq!(found.to_string(), "");
         let keys: Vec<&str> = registry.keys().collect();
-        assert_eq!(keys, ["demo::echo", "generic::http-api"]);
+        assert_eq!(
+            keys,
+            ["demo::echo", "generic::http-api", "github::github-cloud", "openai::openai-default"]
+        );
         assert_eq!(registry, Registry::builtin());
     }
 

@@ -37,6 +37,7 @@ impl Expansion<'_> {
             let (code, severity) = (BROAD_GRANT.to_owned(), Severity::Warning);
             Issue { code, severity, field, safe_message: message }
         };
-        routes.iter().filter(|route| broad_grant(route)).map(warning).collect()
+        let is_broad = |route: &&ExpandedRoute| broad_grant(route) || asked(route).is_some();
+        routes.iter().filter(is_broad).map(warning).collect()
     }
 }

@@ -9,6 +9,11 @@ pub const DEFINITION_BYTES_MAX: usize = 256 << 10;
 pub const DEFINITION_DEPTH_MAX: usize = 24;
 /// Items of one array, and keys of one table.
 pub const ARRAY_ITEMS_MAX: usize = 1024;
+/// Schemas in one another, in a schema that the file carries.
+pub const SCHEMA_DEPTH_MAX: usize = 6;
+/// Properties of one such schema, all together.
+pub const SCHEMA_PROPERTIES_MAX: usize = 128;
+
 pub(super) fn bytes(file: &SourceFile) -> Result<(), Diagnostics> {
     let bytes = file.text.len();
     if bytes <= DEFINITION_BYTES_MAX {

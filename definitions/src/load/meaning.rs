@@ -1,6 +1,10 @@
 //! What the shape of a definition cannot say: that its parts fit one another.
 
+mod contracts;
+mod forms;
 mod names;
+mod schemas;
+mod templates;
 
 use serde_json::Value;
 
@@ -10,7 +14,11 @@ use crate::schema::{About, Path, Problem};
 /// Everything about a definition of the right shape that does not fit.
 pub(super) fn check(definition: &Definition) -> Vec<Problem> {
     let mut found = Vec::new();
+    schemas::check(definition, &mut found);
+    forms::check(definition, &mut found);
     names::check(definition, &mut found);
+    templates::check(definition, &mut found);
+    contracts::check(definition, &mut found);
     found
 }
 

@@ -19,7 +19,10 @@ use crate::read::Document;
 use crate::schema::{About, Path, Problem, check};
 use crate::source::SourceFile;
 
-pub use limits::{ARRAY_ITEMS_MAX, DEFINITION_BYTES_MAX, DEFINITION_DEPTH_MAX};
+pub use limits::{
+    ARRAY_ITEMS_MAX, DEFINITION_BYTES_MAX, DEFINITION_DEPTH_MAX, SCHEMA_DEPTH_MAX,
+    SCHEMA_PROPERTIES_MAX,
+};
 
 static FILE_SCHEMA: LazyLock<Value> = LazyLock::new(make_file_schema);
 

@@ -1,0 +1,230 @@
+//! A definition whose parts do not fit one another is refused, with the place of each misfit.
+
+use sallygate_definitions::Definition;
+use sallygate_definitions::source::SourceFile;
+
+const BASE: &str = r#"
+familyId = "acme"
+variantId = "cloud"
+kind = "connector"
+displayName = "Acme"
+description = "Things at Acme."
+logoKey = "acme"
+
+[targetConfigSchema.properties.baseUrl]
+type = "string"
+format = "uri"
+
+[bindingConfigSchema.properties.access]
+type = "string"
+enum = ["read", "write"]
+
+[bindingConfigSchema.properties.projects]
+type = "array"
+items = { type = "string", format = "slug" }
+
+[[bindingConfigForm.fields]]
+name = "access"
+label = "Access"
+widget = "select"
+choices = [{ value = "read", label = "Read" }]
+
+[[connectionMethods]]
+kind = "form"
+id = "token"
+label = "Token"
+fields = [{ name = "t", label = "T", secretType = "api_key" }]
+
+[[compileBinding.origins]]
+name = "api"
+baseUrl = "{{target.baseUrl}}"
+inject = [{ secretType = "api_key", present = { kind = "bearer" } }]
+
+[[compileBinding.routes]]
+name = "read"
+forEach = "binding.projects"
+methods = ["GET"]
+paths = ["/p/{{item}}/**"]
+"#;
+
+fn codes(text: &str) -> Vec<(&'static str, String)> {
+    let read = Definition::read(&SourceFile::new("acme.toml", text));
+    let found = read.err().map(|found| found.0).unwrap_or_default();
+    let field = |d: &sallygate_definitions::diagnostic::Diagnostic| {
+        (d.code, d.place.as_ref().map(|place| place.field.clone()).unwrap_or_default())
+    };
+    found.iter().map(field).collect()
+}
+
+#[test]
+fn a_definition_whose_parts_fit_is_read() {
+    assert_eq!(codes(BASE), []);
+}
+
+#[test]
+fn what_is_replaced_by_something_that_does_not_fit_is_refused_at_its_place() {
+    for (part, other, field) in [
+        ("name = \"access\"", "name = \"acess\"", "bindingConfigForm.fields[0].name"),
+        ("value = \"read\",", "value = \"raed\",", "bindingConfigForm.fields[0].choices[0].value"),
+        ("widget = \"select\"", "widget = \"text\"", "bindingConfigForm.fields[0].choices"),
+        (
+            "widget = \"select\"\nchoices = [{ value = \"read\", label = \"Read\" }]",
+            "widget = \"resourcePicker\"\nresource = \"projects\"",
+            "bindingConfigForm.fields[0].resource",
+        ),
+        ("{{target.baseUrl}}", "{{target.url}}", "compileBinding.origins[0].baseUrl"),
+        ("{{target.baseUrl}}", "{{item}}", "compileBinding.origins[0].baseUrl"),
+        ("{{target.baseUrl}}", "{{target.baseUrl", "compileBinding.origins[0].baseUrl"),
+        ("/p/{{item}}/**", "/p/{{item.id}}/**", "compileBinding.routes[0].paths[0]"),
+        ("/p/{{item}}/**", "/p/{{binding.projects}}", "compileBinding.routes[0].paths[0]"),
+        ("/p/{{item}}/**", "p/{{item}}/**", "compileBinding.routes[0].paths[0]"),
+        ("[\"/p/{{item}}/**\"]", "[]", "compileBinding.routes[0].paths"),
+        (
+            "forEach = \"binding.projects\"",
+            "forEach = \"binding.access\"",
+            "compileBinding.routes[0].forEach",
+        ),
+        ("methods = [\"GET\"]", "methods = []", "compileBinding.routes[0].methods"),
+        ("methods = [\"GET\"]", "methods = [\"get\"]", "compileBinding.routes[0].methods[0]"),
+        ("methods = [\"GET\"]", "origin = \"web\"", "compileBinding.routes[0].origin"),
+        (
+            "methods = [\"GET\"]",
+            "when = { access = \"admin\" }",
+            "compileBinding.routes[0].when.access",
+        ),
+        ("methods = [\"GET\"]", "when = { level = 1 }", "compileBinding.routes[0].when.level"),
+        ("methods = [\"GET\"]", "broadOption = \"all\"", "compileBinding.routes[0].broadOption"),
+        ("methods = [\"GET\"]", "query = [{ name = \"q\" }]", "compileBinding.routes[0]"),
+        (
+            "inject = [{",
+            "inject = [{ connectionMethods = [\"oauth\"],",
+            "compileBinding.origins[0].inject[0].connectionMethods[0]",
+        ),
+        (
+            "inject = [{ secretType = \"api_key\"",
+            "inject = [{ secretType = \"password\"",
+            "compileBinding.origins[0].inject[0].secretType",
+        ),
+        (
+            "label = \"Token\"",
+            "label = \"Token\"\nresolver = \"app\"",
+            "connectionMethods[0].resolver",
+        ),
+        (
+            "format = \"slug\" }",
+            "format = \"slug\", minimum = 1 }",
+            "bindingConfigSchema.properties.projects.items.minimum",
+        ),
+        (
+            "format = \"uri\"",
+            "default = \"x\"\nformat = \"uri\"",
+            "targetConfigSchema.properties.baseUrl.default",
+        ),
+        (
+            "[bindingConfigSchema.properties.access]",
+            "[bindingConfigSchema]\nrequired = [\"acces\"]\n[bindingConfigSchema.properties.access]",
+            "bindingConfigSchema.required",
+        ),
+    ] {
+        assert!(BASE.contains(part), "{part}");
+        let found = codes(&BASE.replacen(part, other, 1));
+        let expected = ("INVALID_DEFINITION", field.to_owned());
+        assert!(found.contains(&expected), "{other}: {found:?}");
+    }
+}
+
+#[test]
+fn what_is_added_and_does_not_fit_is_refused_at_its_place() {
+    for (added, field) in [
+        (
+            "[[compileBinding.routes]]\nname = \"read\"\npaths = [\"/\"]",
+            "compileBinding.routes[1].name",
+        ),
+        (
+            "[[compileBinding.routes]]\nname = \"a b\"\npaths = [\"/\"]",
+            "compileBinding.routes[1].name",
+        ),
+        (
+            "[[compileBinding.origins]]\nname = \"b\"\nbaseUrl = \"https://b.test\"",
+            "compileBinding.routes[0].origin",
+        ),
+        (
+            "[[connectionMethods]]\nkind = \"redirect\"\nid = \"app\"\nlabel = \"App\"",
+            "connectionMethods[1].kind",
+        ),
+        (
+            "[[connectionMethods]]\nkind = \"deviceAuthorization\"\nid = \"token\"\nlabel = \"D\"",
+            "connectionMethods[1].id",
+        ),
+        (
+            "[mcpConfig]\nclientId = \"c\"\nfileId = \"f\"\nformat = \"toml\"\npath = [\"m\"]",
+            "mcpConfig.clientId",
+        ),
+        (
+            "[mcpConfig]\nclientId = \"c\"\nfileId = \"f\"\nformat = \"toml\"\npath = [\"__proto__\"]",
+            "mcpConfig.path",
+        ),
+        (
+            "[webhookSource]\nownership = \"target\"\nrouting = \"path\"\nlifecycle = \"implicit\"",
+            "webhookHandler",
+        ),
+        (
+            "[[supportedWebhookEvents]]\neventType = \"e\"\nproviderEventType = \"e\"\ndisplayName = \"E\"\ncategory = \"C\"",
+            "supportedWebhookEvents",
+        ),
+        (
+            "[webhookSource]\nownership = \"target\"\nrouting = \"path\"\nlifecycle = \"implicit\"\n[webhookHandler]\nverify = { kind = \"staticToken\", headers = [\"a b\"] }",
+            "webhookHandler.verify",
+        ),
+        (
+            "[webhookSource]\nownership = \"target\"\nrouting = \"path\"\nlifecycle = \"implicit\"\n[webhookHandler]\nverify = { kind = \"hmacSha256\", header = \"x\", encoding = \"hex\", signed = \"timestampDotBody\" }",
+            "webhookHandler.verify.timestamp",
+        ),
+        (
+            "[[validateBindingWriteContext]]\ncode = \"Bad\"\nfield = \"access\"\nsafeMessage = \"m\"\nrequire = { kind = \"never\" }",
+            "validateBindingWriteContext[0].code",
+        ),
+        (
+            "[[validateBindingWriteContext]]\ncode = \"b\"\nfield = \"projects\"\nsafeMessage = \"m\"\nrequire = { kind = \"in\", list = \"connection.projects\" }",
+            "validateBindingWriteContext[0].require.list",
+        ),
+        (
+            "[[contracts]]\ndirection = \"outbound\"\ntype = \"mcp\"\nsurface = \" \"\nauth = \"a\"\nstability = \"stable\"\nversioning = \"v\"\nowner = \"o\"",
+            "contracts[0].surface",
+        ),
+        (
+            "[[mcp]]\ngive = { id = \"m\", name = \"m\", transport = { kind = \"http\", url = \"{{target.mcp}}\" } }",
+            "mcp[0].give.transport.url",
+        ),
+    ] {
+        let found = codes(&format!("{BASE}\n{added}\n"));
+        let expected = ("INVALID_DEFINITION", field.to_owned());
+        assert!(found.contains(&expected), "{added}: {found:?}");
+    }
+}
+
+#[test]
+fn a_schema_beyond_the_limits_has_a_code_of_its_own() {
+    let properties: String = (0..129)
+        .map(|n| format!("[connectionConfigSchema.properties.p{n}]\ntype = \"string\"\n"))
+        .collect();
+    let path = ".properties.a".repeat(8);
+    let deep = format!("[connectionConfigSchema{path}]\ntype = \"string\"\n");
+    for (added, code) in [(properties, "SCHEMA_TOO_LARGE"), (deep, "SCHEMA_TOO_DEEP")] {
+        let found = codes(&format!("{BASE}\n{added}"));
+        assert!(found.iter().any(|(found, _)| *found == code), "{code}: {found:?}");
+    }
+}
+
+#[test]
+fn a_schema_has_no_keyword_that_is_not_kept() {
+    for keyword in [
+        "pattern = \"^(a+)+$\"",
+        "\"$ref\" = \"https://x.test/s\"",
+        "anyOf = []",
+        "additionalProperties = true",
+    ] {
+        let text = format!("{BASE}\n[connectionConfigSchema.properties.x]\n{keyword}\n");
+        assert_eq!(codes(&text).first().map(|(code, _)| *code), Some("UNKNOWN_FIELD"), "{keyword}");
+    }
+}
