@@ -15,6 +15,8 @@ use sallygate_proxy::Input;
 use sallygate_proxy::config::{CaFiles, ProxyConfig, UnixListen};
 use sallygate_proxy::limits::{LimitSpec, Limits};
 
+use crate::integrations;
+
 /// Everything that configuration files say.
 #[derive(Debug)]
 pub(crate) struct Configuration {
@@ -178,7 +180,8 @@ fn settings(document: &Document<'_>, base: &Path) -> Settings {
     let proxy = proxy_settings(&mut root, base, &data_dir);
     let log = log_settings(&mut root);
     let read_ca = |path: &str| fs::read_to_string(base.join(path)).map_err(|e| e.to_string());
-    let targets = snapshot::read_targets(&mut root, &read_ca);
+    let registry = integrations::registry(&mut root, base);
+    let targets = snapshot::read_targets(&mut root, &registry, &read_ca);
     root.finish();
     Settings { proxy, log, data_dir, policy, targets }
 }

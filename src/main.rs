@@ -9,6 +9,7 @@ mod demo;
 mod diagnostics;
 mod environment;
 mod exit;
+mod integrations;
 mod java_trust;
 mod place;
 mod print;

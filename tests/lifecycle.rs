@@ -206,6 +206,62 @@ fn a_changed_policy_file_and_a_hangup_signal_are_both_taken_up() {
 }
 
 #[test]
+fn a_definition_of_the_operator_is_taken_up_when_it_comes_and_when_it_changes() {
+    let stage = stage();
+    let file = |name: &str| stage.ca.with_file_name(name);
+    let dir = file("integrations.d");
+    std::fs::create_dir(&dir).expect("a writable directory");
+    let definition = |path: &str| {
+        format!(
+            "familyId = \"acme\"\nvariantId = \"cloud\"\nkind = \"connector\"\n\
+             displayName = \"Acme\"\ndescription = \"Things.\"\nlogoKey = \"acme\"\n\
+             [[compileBinding.origins]]\nname = \"api\"\nbaseUrl = \"https://api.test\"\n\
+             [[compileBinding.routes]]\nname = \"get\"\npaths = [{path}]\n"
+        )
+    };
+    let write = |path: &str| {
+        std::fs::write(dir.join("acme.toml"), definition(path)).expect("a writable directory");
+    };
+    write("7");
+    let answer = stage.world.reload(&stage.world.policy());
+    assert_eq!(answer.status, 422, "{}", answer.body);
+    for part in ["acme.toml:11:10", "WRONG_TYPE", "compileBinding.routes[0].paths[0]"] {
+        assert!(answer.body.contains(part), "no {part:?} in {}", answer.body);
+    }
+    write("\"/get\"");
+    let config = std::fs::read_to_string(file("config.toml")).expect("a readable file");
+    let (target, _) = config.split_once("[connections.api]").expect("a connection");
+    let (_, target) = target.split_once("[targets.api]").expect("a target");
+    let target = target.replace("generic::http-api", "acme::cloud");
+    let config = format!(
+        "{config}\n[targets.acme]{target}\n[connections.acme]\ntarget = \"acme\"\n\
+         value_file = \"secrets/api\"\n"
+    );
+    std::fs::write(file("config.toml"), config).expect("a writable file");
+    let binding = "[[profiles.web.bindings]]\nid = \"ibd_acme\"\nconnection = \"acme\"\n";
+    let (before, after) = stage.world.policy().split_once("[[profiles.web.bindings]]").map_or_else(
+        || panic!("a binding"),
+        |(before, after)| (before.to_owned(), after.to_owned()),
+    );
+    // Only the definition says what is allowed: the first binding is gone.
+    let (_, after) = after.split_once("]\n").expect("the end of the routes");
+    let policy = format!("{before}{binding}{after}");
+    let answer = stage.world.reload(&policy);
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let status = |path: &'static str| {
+        stage.runtime.block_on(async {
+            let mut raw = Raw::tunnel(&stage.caller, "api.test", &stage.ca).await;
+            raw.get("api.test", path).await.0
+        })
+    };
+    assert_eq!((status("/get"), status("/echo")), (200, 403));
+    write("\"/echo\"");
+    eventually(&stage.runtime, "the changed definition", Duration::from_secs(10), || {
+        (status("/get"), status("/echo")) == (403, 200)
+    });
+}
+
+#[test]
 fn a_terminated_proxy_finishes_what_is_in_flight_takes_nothing_new_and_ends_well() {
     let mut stage = stage();
     stage.runtime.block_on(async {

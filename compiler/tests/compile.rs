@@ -11,6 +11,7 @@ use sallygate_compiler::snapshot::{Targets, ValueSource, read_policy, read_targe
 use sallygate_compiler::source::SourceFile;
 use sallygate_compiler::table::RouteTable;
 use sallygate_compiler::{Compilation, compile};
+use sallygate_definitions::Registry;
 
 const CONFIG: &str = r#"
 [targets.echo]
@@ -81,7 +82,7 @@ fn targets(config: &str) -> (Targets, Diagnostics) {
     match Document::parse(&file) {
         Ok(document) => {
             let mut root = document.root();
-            let targets = read_targets(&mut root, &ca_file);
+            let targets = read_targets(&mut root, &Registry::builtin(), &ca_file);
             root.finish();
             (targets, document.into_diagnostics())
         }

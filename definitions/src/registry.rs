@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::contract::Definition;
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::read::suggestion;
-use crate::source::SourceFile;
+use crate::source::{LineIndex, SourceFile};
 
 /// A file of `integrations/`, by its name there.
 macro_rules! integration {
@@ -38,14 +38,25 @@ impl Registry {
     /// Reads definition files. Those with errors, and later ones of the same key, are left out
     /// and reported.
     pub fn load(files: &[SourceFile]) -> (Self, Diagnostics) {
-        let (mut registry, mut found) = (Self::default(), Diagnostics::new());
+        Self::default().extended(files)
+    }
+
+    /// The definitions that come with the binary, and those of an operator's files. A file never
+    /// takes the place of a definition that is there: what `github::github-cloud` is does not
+    /// depend on what lies in a directory.
+    pub fn with_files(files: &[SourceFile]) -> (Self, Diagnostics) {
+        Self::builtin().extended(files)
+    }
+
+    fn extended(mut self, files: &[SourceFile]) -> (Self, Diagnostics) {
+        let mut found = Diagnostics::new();
         for file in files {
             match Definition::read(file) {
-                Ok(definition) => registry.add(definition, file, &mut found),
+                Ok(definition) => self.add(definition, file, &mut found),
                 Err(problems) => found.append(problems),
             }
         }
-        (registry, found.sorted())
+        (self, found.sorted())
     }
 
     pub fn find(&self, key: &str) -> Option<&Definition> {
@@ -77,7 +88,10 @@ impl Registry {
         let key = definition.key();
         if self.definitions.contains_key(&key) {
             let message = format!("`{}` defines `{key}` again", file.name);
-            found.push(Diagnostic::error("DUPLICATE_DEFINITION", message));
+            let place = LineIndex::new(&file.text).place(file, 0..0, "familyId");
+            let help = "a definition has a key of its own: choose another `variantId`";
+            let diagnostic = Diagnostic::error("DUPLICATE_DEFINITION", message);
+            found.push(diagnostic.at(place).help(help));
             return;
         }
         self.definitions.insert(key, definition);
@@ -108,6 +122,23 @@ mod tests {
         let (registry, found) = Registry::load(&files);
         assert_eq!(registry.keys().count(), 1);
         assert_eq!(found.0[0].code, "DUPLICATE_DEFINITION");
+    }
+
+    #[test]
+    fn a_file_of_an_operator_adds_and_never_shadows() {
+        let (_, echo) = BUILTIN[0];
+        let own = echo.replacen("\"demo\"", "\"acme\"", 1);
+        let evil = echo.replace("https://echo.test", "https://evil.test");
+        let broken = echo.replacen("kind = \"connector\"", "kind = \"conector\"", 1);
+        let files = [("own.toml", own), ("evil.toml", evil), ("broken.toml", broken)];
+        let files = files.map(|(name, text)| SourceFile::new(name, text));
+        let (registry, found) = Registry::with_files(&files);
+        assert!(registry.find("acme::echo").is_some());
+        assert_eq!(registry.find("demo::echo"), Registry::builtin().find("demo::echo"));
+        let found: Vec<String> = found.iter().map(ToString::to_string).collect();
+        assert_eq!(found.len(), 2, "{found:?}");
+        assert!(found[0].starts_with("broken.toml:4:8: error[BAD_VALUE]"), "{found:?}");
+        assert!(found[1].starts_with("evil.toml:1:1: error[DUPLICATE_DEFINITION]"), "{found:?}");
     }
 
     #[test]

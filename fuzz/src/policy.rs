@@ -9,6 +9,7 @@ use sallygate_compiler::read::Document;
 use sallygate_compiler::snapshot::{Targets, read_policy, read_targets};
 use sallygate_compiler::source::SourceFile;
 use sallygate_compiler::table::RouteTable;
+use sallygate_definitions::Registry;
 
 use crate::check_places;
 
@@ -48,5 +49,5 @@ fn targets() -> Targets {
     let file = SourceFile::new("config.toml", CONFIG);
     let Ok(document) = Document::parse(&file) else { return Targets::default() };
     let mut root = document.root();
-    read_targets(&mut root, &|_| Err("no files here".to_owned()))
+    read_targets(&mut root, &Registry::builtin(), &|_| Err("no files here".to_owned()))
 }

@@ -13,7 +13,7 @@ use crate::configuration::{self, Configuration, LogSettings};
 use crate::demo::Echo;
 use crate::exit::{Failure, Outcome, failed};
 use crate::running::{Claim, Running as Found};
-use crate::{environment, print};
+use crate::{environment, integrations, print};
 
 /// How often files are looked at for changes.
 const WATCH_EVERY: Duration = Duration::from_millis(300);
@@ -63,7 +63,7 @@ async fn serve(
     ready: impl FnOnce(Found),
 ) -> Outcome {
     // Before anything says that we are ready: what happens from then on must not be missed.
-    let watch = Watch::begin(watched)?;
+    let watch = Watch::begin(&options.config, watched)?;
     let Configuration { mut proxy, mut input, data_dir, .. } = configuration;
     let echo = match options.demo_echo {
         true => Some(Echo::start(&data_dir).await?),
@@ -142,20 +142,33 @@ struct Watch {
     terminate: Signal,
     interrupt: Signal,
     hangup: Signal,
+    config: PathBuf,
     files: Vec<PathBuf>,
     seen: Stamps,
 }
 
 impl Watch {
     /// `watched` are the files, with their stamps from before they were read.
-    fn begin((files, seen): (Vec<PathBuf>, Stamps)) -> Result<Self, Failure> {
+    fn begin(config: &Path, (files, seen): (Vec<PathBuf>, Stamps)) -> Result<Self, Failure> {
         Ok(Self {
+            config: config.to_path_buf(),
             terminate: signal(SignalKind::terminate()).map_err(failed)?,
             interrupt: signal(SignalKind::interrupt()).map_err(failed)?,
             hangup: signal(SignalKind::hangup()).map_err(failed)?,
             files,
             seen,
         })
+    }
+
+    /// Whether a file changed. Which files there are is asked again then: the configuration may
+    /// name others, and definitions come and go.
+    fn changed(&mut self) -> bool {
+        if stamps(&self.files) == self.seen {
+            return false;
+        }
+        self.files = watched_files(&self.config);
+        self.seen = stamps(&self.files);
+        true
     }
 }
 
@@ -167,9 +180,7 @@ async fn until_stopped(running: &Running, mut watch: Watch) {
             _ = watch.interrupt.recv() => return,
             _ = watch.hangup.recv() => reload(running),
             _ = tick.tick() => {
-                let now = stamps(&watch.files);
-                if now != watch.seen {
-                    watch.seen = now;
+                if watch.changed() {
                     reload(running);
                 }
             }
@@ -204,6 +215,10 @@ fn watched_files(config: &Path) -> Vec<PathBuf> {
         std::fs::read_to_string(config).ok().and_then(|text| text.parse::<toml::Table>().ok());
     let string = |key: &str| named.as_ref().and_then(|t| t.get(key)?.as_str().map(str::to_owned));
     paths.push(base.join(string("policy").unwrap_or_else(|| "policy.toml".into())));
+    // The directory itself too: its time changes when a file comes or goes.
+    let definitions = base.join(string("definitions_dir").unwrap_or(integrations::DEFAULT.into()));
+    paths.extend(integrations::files(&definitions).unwrap_or_default());
+    paths.push(definitions);
     if let Some(plans) = named.as_ref().and_then(|t| t.get("plans")?.as_table()) {
         paths.extend(plans.values().filter_map(|v| v.as_str()).map(|path| base.join(path)));
     }

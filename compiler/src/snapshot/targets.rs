@@ -75,12 +75,12 @@ pub enum ValueSource {
 /// `ca_file` gives the content of a file that a target names: this crate does no I/O.
 pub fn read_targets(
     root: &mut Table<'_>,
+    registry: &Registry,
     ca_file: &dyn Fn(&str) -> Result<String, String>,
 ) -> Targets {
-    let registry = Registry::builtin();
     let mut read = Targets::default();
     for (id, table) in named(root, "targets") {
-        let reader = TargetReader { table, registry: &registry, ca_file };
+        let reader = TargetReader { table, registry, ca_file };
         if let Some(target) = reader.read(&id) {
             read.targets.insert(id, target);
         } else {

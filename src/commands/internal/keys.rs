@@ -35,6 +35,12 @@ pub(super) const CONFIGURATION: &[Section] = &[
             key("data_dir", "path", "`.`", "Where keys, tokens and the record are"),
             key("policy", "path", "`policy.toml`", "What is allowed"),
             key(
+                "definitions_dir",
+                "path",
+                "`integrations.d`",
+                "Every `*.toml` in it is a [definition](../concepts/definitions.md) besides the builtin ones; the default directory need not be there",
+            ),
+            key(
                 "plans",
                 "table",
                 "",

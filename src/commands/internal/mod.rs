@@ -2,6 +2,7 @@
 
 mod keys;
 mod reference;
+mod schema;
 
 use crate::bench;
 use crate::exit::{Outcome, failed};
@@ -12,11 +13,14 @@ pub(crate) enum Command {
     BenchChild(bench::ChildOptions),
     /// Write the reference pages of the documentation
     Reference(reference::Options),
+    /// Print the JSON Schema of a kind of file, for editors
+    Schema(schema::Options),
 }
 
 pub(crate) fn run(command: &Command) -> Outcome {
     match command {
         Command::BenchChild(options) => bench::child(options).map_err(failed),
         Command::Reference(options) => reference::run(options),
+        Command::Schema(options) => schema::run(options),
     }
 }

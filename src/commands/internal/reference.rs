@@ -57,6 +57,7 @@ fn pages() -> [(&'static str, String); 7] {
         ("metrics.md", metrics()),
         ("configuration.md", configuration()),
         ("policy.md", policy()),
+        ("definition.schema.json", super::schema::definition()),
     ]
 }
 
