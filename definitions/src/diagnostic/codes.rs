@@ -50,6 +50,8 @@ pub const CODES: &[CodeSpec] = &[
         "ROUTE_CONFLICT",
         "Two routes take the same request, neither goes before the other, and they differ in what they do",
     ),
+    spec("SCHEMA_TOO_DEEP", "A schema in a definition is nested too deep"),
+    spec("SCHEMA_TOO_LARGE", "A schema in a definition has too many properties"),
     spec("TOML_SYNTAX", "A file is not TOML"),
     spec("UNKNOWN_CONNECTION", "A binding uses a connection that there is not"),
     spec("UNKNOWN_CONNECTION_METHOD", "A connection has no method of its definition"),

@@ -48,7 +48,7 @@ pub(crate) fn run(options: &Options) -> Outcome {
     Err(Failure::Differs(message))
 }
 
-fn pages() -> [(&'static str, String); 7] {
+fn pages() -> [(&'static str, String); 8] {
     [
         ("error-codes.md", error_codes()),
         ("diagnostic-codes.md", diagnostic_codes()),
