@@ -18,6 +18,7 @@ pub use git::{GitBlock, GitService, GitUpdate, RefPattern};
 pub use graphql::{GraphqlBlock, Operation};
 pub use grpc::GrpcBlock;
 pub use mcp::McpBlock;
+pub(crate) use mcp::TOOLS_CALL;
 pub use name::NamePattern;
 
 /// The one protocol that a match looks into.

@@ -8,11 +8,14 @@ pub mod graphql;
 pub mod grpc;
 pub mod json_rpc;
 
+mod json;
 mod place;
 
 use git::RefCommand;
 use graphql::Selection;
 use json_rpc::Call;
+
+use crate::key::MatchKey;
 
 pub(crate) use place::{Told, told};
 
@@ -44,6 +47,8 @@ pub enum Reading<T> {
     Unread,
     /// Not of the protocol, or not clearly: an allowing route does not take it, a denying one does.
     Unreadable,
+    /// Of the protocol, and asks for nothing yet: git tries so whether it may push.
+    Nothing,
     /// INVARIANT: never empty.
     Items(Vec<T>),
 }
@@ -70,6 +75,35 @@ impl Content {
     /// Nothing has been read yet.
     pub const UNREAD: Self =
         Self { git: Reading::Unread, graphql: Reading::Unread, json_rpc: Reading::Unread };
+}
+
+/// Reads a GraphQL request that stands where it can be read.
+pub fn read_graphql(key: &MatchKey<'_>, body: &[u8]) -> Result<Vec<Selection>, Unreadable> {
+    if key.method == "GET" {
+        return graphql::read_query(key.target.query().unwrap_or_default());
+    }
+    if graphql::is_shadowed(key.target.query()) {
+        return Err(Unreadable("the URL has parameters that belong into the body"));
+    }
+    if place::is_document(key) { graphql::read_document(body) } else { graphql::read_json(body) }
+}
+
+/// Form decoding: an escape that is none, or bytes that are no text, have no clear reading.
+fn form_decoded(text: &str) -> Result<String, Unreadable> {
+    let unclear = Unreadable("a parameter is not encoded as it should be");
+    let mut bytes = text.bytes();
+    let mut out = Vec::with_capacity(text.len());
+    while let Some(byte) = bytes.next() {
+        out.push(match byte {
+            b'+' => b' ',
+            b'%' => {
+                let mut digit = || bytes.next().and_then(crate::canonical::hex).ok_or(unclear);
+                digit()? << 4 | digit()?
+            }
+            other => other,
+        });
+    }
+    String::from_utf8(out).map_err(|_| unclear)
 }
 
 /// Why content has no items: safe to be told to whoever sent it.

@@ -56,6 +56,7 @@ fn read<T>(
     match reading {
         Reading::Unread => Told::Needs(needs),
         Reading::Unreadable => Told::when(denying),
+        Reading::Nothing => Told::when(!denying),
         Reading::Items(items) if denying => Told::when(items.iter().any(holds)),
         Reading::Items(items) => Told::when(!items.is_empty() && items.iter().all(holds)),
     }
@@ -119,6 +120,14 @@ fn with_body(key: &MatchKey<'_>, kinds: &[&str]) -> Place {
         HeaderValue::None | HeaderValue::Many => false,
     };
     if fits && !encoded { Place::Here } else { Place::Unclear }
+}
+
+/// Whether the body is a GraphQL document by itself.
+pub(super) fn is_document(key: &MatchKey<'_>) -> bool {
+    match key.headers.value("content-type") {
+        HeaderValue::One(value) => is_kind(value, "application/graphql"),
+        HeaderValue::None | HeaderValue::Many => false,
+    }
 }
 
 /// Whether a content type is `kind`, in UTF-8, which is the default of all that are read here.
