@@ -20,8 +20,21 @@ const ROUTES: &str = r#"
   { name = "packs", methods = ["POST"], paths = ["/acme/app.git/git-upload-pack", "/acme/app.git/git-receive-pack"] },
 "#;
 
+/// Reading everything, and pushing to branches below `feature/`.
+const FEATURE_ROUTES: &str = r#"
+  { name = "read", paths = ["/acme/app.git/**"], git = { service = "upload-pack" } },
+  { name = "push", paths = ["/acme/app.git/**"], git = { service = "receive-pack", refs = "refs/heads/feature/**", update = ["create", "update", "force"] } },
+"#;
+const READ_ROUTES: &str = r#"
+  { name = "read", paths = ["/acme/app.git/**"], git = { service = "upload-pack" } },
+"#;
+
 /// Two bare repositories with one commit each, and the world in front of them.
 fn world() -> (RunningWorld, TempDir) {
+    world_with(ROUTES)
+}
+
+fn world_with(routes: &str) -> (RunningWorld, TempDir) {
     let root = TempDir::new().expect("a temporary directory");
     for name in ["app", "secret"] {
         let bare = root.path().join(format!("acme/{name}.git"));
@@ -30,7 +43,7 @@ fn world() -> (RunningWorld, TempDir) {
     }
     let inject = Inject::Basic { username: "x-access-token".to_owned() };
     let upstream = Upstream::new("git", Service::Git(root.path().to_owned())).inject(inject);
-    (World::new().upstream(upstream).allow("git", ROUTES).start(), root)
+    (World::new().upstream(upstream).allow("git", routes).start(), root)
 }
 
 /// Adds a commit to a repository without the proxy, as somebody else would.
@@ -156,5 +169,110 @@ fn git_shows_why_it_may_not_use_a_repository_outside_the_policy() {
     }
     assert_eq!(local(&root.path().join("acme/secret.git"), &["rev-parse", "main"]), before);
     assert!(world.upstream("git").seen().iter().all(|seen| !seen.path.contains("secret")));
+    world.check_invariants();
+}
+
+/// Commits a new file with so many incompressible bytes.
+fn commit(work: &Path, name: &str, bytes: u64) {
+    let content: Vec<u8> = PseudoRandom::new(bytes).flatten().collect();
+    std::fs::write(work.join(name), content).expect("a writable home");
+    local(work, &["add", name]);
+    local(work, &["commit", "-q", "-m", name]);
+}
+
+/// What arrived at the upstream to be written.
+fn pushes(world: &RunningWorld) -> usize {
+    let is_push =
+        |seen: &&world::Seen| seen.method == "POST" && seen.path.ends_with("/git-receive-pack");
+    world.upstream("git").seen().iter().filter(is_push).count()
+}
+
+#[test]
+fn a_fetch_only_route_clones_and_fetches_in_every_version_of_the_protocol_and_never_pushes() {
+    let (world, root) = world_with(READ_ROUTES);
+    let before = local(&root.path().join("acme/app.git"), &["rev-parse", "main"]);
+    for version in VERSIONS {
+        for protocol in ["0", "1", "2"] {
+            let work = world.home().join(format!("{}-{protocol}", slug(version)));
+            let clone = git(&world, &world.home(), version)
+                .args(["-c", &format!("protocol.version={protocol}")]);
+            clone
+                .args(["clone", "-q", "https://git.test/acme/app.git"])
+                .arg(&work)
+                .run()
+                .succeeded();
+            git(&world, &work, version).args(["fetch", "-q"]).run().succeeded();
+        }
+        let work = world.home().join(format!("{}-2", slug(version)));
+        commit(&work, "loot", 1000);
+        let push = git(&world, &work, version).args(["push", "origin", "HEAD:main"]).run().failed();
+        push.shows_denial("no_route");
+    }
+    assert_eq!(pushes(&world), 0);
+    assert_eq!(local(&root.path().join("acme/app.git"), &["rev-parse", "main"]), before);
+    world.check_invariants();
+}
+
+#[test]
+fn a_push_inside_of_the_allowed_references_arrives_at_every_size() {
+    let (world, root) = world_with(FEATURE_ROUTES);
+    for version in VERSIONS {
+        let work = clone(&world, version);
+        // In one read; larger than what is kept for a replay; without a length.
+        for (at, bytes) in [100, 300_000, 3_000_000].into_iter().enumerate() {
+            let name = format!("{}-{at}", slug(version));
+            commit(&work, &name, bytes);
+            let target = format!("HEAD:refs/heads/feature/{}", slug(version));
+            git(&world, &work, version).args(["push", "-q", "origin", &target]).run().succeeded();
+            let head = local(&work, &["rev-parse", "HEAD"]);
+            let there = format!("feature/{}", slug(version));
+            assert_eq!(local(&root.path().join("acme/app.git"), &["rev-parse", &there]), head);
+        }
+    }
+    local(&root.path().join("acme/app.git"), &["fsck", "--full"]);
+    world.upstream("git").assert_always_authenticated();
+    world.check_invariants();
+}
+
+#[test]
+fn git_shows_why_a_push_outside_of_the_allowed_references_is_refused() {
+    let (world, root) = world_with(FEATURE_ROUTES);
+    let bare = root.path().join("acme/app.git");
+    local(&bare, &["update-ref", "refs/heads/feature/old", "main"]);
+    let before = local(&bare, &["for-each-ref"]);
+    for version in VERSIONS {
+        let work = clone(&world, version);
+        for (at, bytes) in [100, 3_000_000].into_iter().enumerate() {
+            commit(&work, &format!("{}-{at}", slug(version)), bytes);
+            for references in [
+                &["HEAD:refs/heads/main"][..],
+                &["+HEAD:refs/heads/main"],
+                &["HEAD:refs/heads/featured"],
+                &["HEAD:refs/tags/v1"],
+                &[":refs/heads/feature/old"],
+                &[":refs/heads/main"],
+                &["HEAD:refs/heads/feature/new", "HEAD:refs/heads/main"],
+                &["HEAD:refs/heads/feature/new", ":refs/heads/feature/old"],
+            ] {
+                let push = git(&world, &work, version).args(["push", "origin"]).args(references);
+                let push = push.run().failed();
+                push.shows_denial("no_route");
+                assert!(
+                    push.stderr.contains("[remote rejected]"),
+                    "{version} {references:?} {push}"
+                );
+                assert!(
+                    push.stderr.contains("remote: sallygate: "),
+                    "{version} {references:?} {push}"
+                );
+            }
+        }
+    }
+    world.audit_line("the denial", |line| is_denial(line, "git.test", "no_route"));
+    assert_eq!(local(&bare, &["for-each-ref"]), before);
+    // Large pushes begin with an attempt that carries nothing, and that is all that arrives.
+    let is_push =
+        |seen: &&world::Seen| seen.path.ends_with("/git-receive-pack") && seen.body_bytes > 4;
+    assert_eq!(world.upstream("git").seen().iter().filter(is_push).count(), 0);
     world.check_invariants();
 }

@@ -10,7 +10,7 @@ use world::{Service, Upstream, World};
 #[test]
 fn grpc_calls_stream_both_ways_and_keep_their_status_and_trailers() {
     let routes = r#"
-      { name = "gate", methods = ["POST"], paths = ["/test.Gate/Upper", "/test.Gate/Fail", "/test.Gate/Echo", "/test.Gate/Count"] },
+      { name = "gate", paths = ["/**"], grpc = { service = "test.Gate", method = ["Upper", "Fail", "Echo", "Count"] } },
     "#;
     let upstream = Upstream::new("grpc", Service::Grpc);
     let world = World::new().upstream(upstream).allow("grpc", routes).start();

@@ -218,9 +218,9 @@ fn pkt_line(bytes: &[u8]) -> Result<Line<'_>, Unreadable> {
 }
 
 /// The answer to a push that was refused as a whole: each reference with the reason, and a message
-/// for the person. `None`: the client asked for no report.
+/// for the person. `None`: the client asked for no report, or changes nothing.
 pub fn refusal(push: &Push, reason: &str, message: &str) -> Option<Vec<u8>> {
-    if !push.reports {
+    if !push.reports || push.commands.is_empty() {
         return None;
     }
     let mut report = pkt(b"unpack ok\n");

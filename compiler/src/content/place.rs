@@ -89,6 +89,9 @@ fn git_told(block: &GitBlock, key: &MatchKey<'_>, content: &Content, denying: bo
 }
 
 fn graphql_place(key: &MatchKey<'_>) -> Place {
+    if is_disguised(key) {
+        return Place::Unclear;
+    }
     match key.method {
         "GET" | "HEAD" if key.target.query().is_none_or(str::is_empty) => Place::Elsewhere,
         "GET" => Place::Here,
@@ -101,11 +104,25 @@ fn graphql_place(key: &MatchKey<'_>) -> Place {
 /// Other methods than POST carry no messages: streams and sessions are opened and closed by GET
 /// and DELETE.
 fn json_rpc_place(key: &MatchKey<'_>) -> Place {
+    if is_disguised(key) {
+        return Place::Unclear;
+    }
     match key.method {
         "GET" | "HEAD" | "OPTIONS" | "DELETE" => Place::Elsewhere,
         "POST" => with_body(key, &["application/json"]),
         _ => Place::Unclear,
     }
+}
+
+/// A request that can carry more than its method says: it asks for another protocol, names another
+/// method, or has a body where none belongs.
+fn is_disguised(key: &MatchKey<'_>) -> bool {
+    const OVERRIDES: [&str; 3] = ["x-http-method-override", "x-http-method", "x-method-override"];
+    let has = |name: &str| key.headers.value(name) != HeaderValue::None;
+    let length = key.headers.value("content-length");
+    let body =
+        has("transfer-encoding") || !matches!(length, HeaderValue::None | HeaderValue::One(b"0"));
+    has("upgrade") || OVERRIDES.into_iter().any(has) || (body && key.method != "POST")
 }
 
 /// A body that is encoded, or of another kind than announced, is not what it seems to be.

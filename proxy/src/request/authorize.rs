@@ -8,6 +8,7 @@ use std::sync::{Arc, LazyLock};
 
 use http::header::CONTENT_LENGTH;
 use pingora::http::RequestHeader;
+use sallygate_compiler::content::Unreadable;
 use sallygate_compiler::plan::{Timeouts, Upstream};
 use sallygate_compiler::table::{Miss, RouteIndex, Verdict};
 
@@ -68,6 +69,14 @@ pub(super) fn permit(
         Verdict::Inspect(_) => Err(no_route(Miss::Content, plan, head, request)),
         Verdict::NoRoute { reason, .. } => Err(no_route(reason, plan, head, request)),
     }
+}
+
+/// Adds why content could not be read to a refusal by the plan.
+pub(super) fn because(mut denial: Denial, unclear: Option<Unreadable>) -> Denial {
+    if let (Code::NoRoute | Code::Denied, Some(unclear)) = (denial.code, unclear) {
+        denial.detail = format!("{}: {unclear}", denial.detail).into();
+    }
+    denial
 }
 
 fn allowed(

@@ -7,8 +7,11 @@ use std::time::{Duration, Instant};
 
 use http::HeaderValue;
 use sallygate_compiler::canonical::{Authority, Scheme};
+use sallygate_compiler::content::git::Push;
+use sallygate_compiler::content::{Content, Unreadable};
 use tokio::sync::watch;
 
+use super::inspect::Held;
 use super::parse::RequestHead;
 use super::{Permit, Shared, matching, record};
 use crate::clock;
@@ -68,6 +71,7 @@ struct InFlight {
     sandbox: Arc<str>,
     token: Option<Token>,
     head: Arc<RequestHead>,
+    content: Content,
     route: Option<Arc<str>>,
 }
 
@@ -128,11 +132,17 @@ impl Slot {
         self.refused.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub(super) fn enter(&self, sandbox: &Sandbox, head: &Arc<RequestHead>, permit: &Permit) {
+    pub(super) fn enter(
+        &self,
+        sandbox: &Sandbox,
+        (head, content): (&Arc<RequestHead>, Content),
+        permit: &Permit,
+    ) {
         *self.in_flight.lock().unwrap_or_else(PoisonError::into_inner) = Some(InFlight {
             sandbox: Arc::clone(&sandbox.id),
             token: sandbox.token,
             head: Arc::clone(head),
+            content,
             route: permit.route().map(|route| Arc::clone(&route.id)),
         });
     }
@@ -170,7 +180,7 @@ impl InFlight {
     fn still_allowed(&self, generation: &Generation) -> Result<(), Denial> {
         let sandbox = alive(&self.sandbox, self.token, generation)?;
         let Some(route) = &self.route else { return Ok(()) };
-        match matching::again(&sandbox.plan.table, &self.head) {
+        match matching::again(&sandbox.plan.table, &self.head, &self.content) {
             Some(index) if sandbox.plan.route(index).is_some_and(|now| now.id == *route) => Ok(()),
             _ => Err(Denial::new(
                 Code::NoRoute,
@@ -235,6 +245,12 @@ pub(crate) struct Exchange {
     pub(super) head: Option<Arc<RequestHead>>,
     pub(super) sandbox: Option<Arc<Sandbox>>,
     pub(super) permit: Option<Permit>,
+    /// What was read of the body before it is forwarded.
+    pub(super) held: Option<Held>,
+    /// What a push said, for an answer that git understands.
+    pub(super) push: Option<Push>,
+    /// Why content that was looked into could not be read.
+    pub(super) unclear: Option<Unreadable>,
     pub(super) credentials: Vec<Arc<Ready>>,
     pub(super) credential_cache: &'static str,
     pub(super) denial: Option<Denial>,
@@ -266,6 +282,9 @@ impl Exchange {
             head: None,
             sandbox: None,
             permit: None,
+            held: None,
+            push: None,
+            unclear: None,
             credentials: Vec::new(),
             credential_cache: "",
             denial: None,

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::HeaderValue;
-use http::header::{COOKIE, HOST};
+use http::header::{COOKIE, EXPECT, HOST};
 use pingora::http::RequestHeader;
 use pingora::proxy::Session;
 use pingora::upstreams::peer::HttpPeer;
@@ -36,6 +36,9 @@ pub(super) fn prepare(session: &mut Session, x: &Exchange) {
 pub(super) async fn peer(shared: &Shared, x: &mut Exchange) -> Result<Box<HttpPeer>> {
     x.attempts += 1;
     x.timings.connecting = Some(clock::now());
+    if let Some(held) = &mut x.held {
+        held.again();
+    }
     if x.replayed {
         renew_credentials(x).await?;
     }
@@ -104,6 +107,10 @@ pub(super) fn rewrite(request: &mut RequestHeader, x: &mut Exchange) -> Result<(
             .map_err(|e| Error::because(ErrorType::InternalError, "host", e))?;
         request.remove_header(&HOST);
         request.insert_header(HOST, host)?;
+    }
+    if x.held.is_some() {
+        // It was answered when the body was read.
+        request.remove_header(&EXPECT);
     }
     if head.is_h2 && !x.upstream_h2 {
         join_cookies(request)?;

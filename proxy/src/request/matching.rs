@@ -1,6 +1,7 @@
 //! Step three: the request against the sandbox's table. All of policy happens in here.
 
 use pingora::http::RequestHeader;
+use sallygate_compiler::content::Content;
 use sallygate_compiler::key::MatchKey;
 use sallygate_compiler::plan::Action;
 use sallygate_compiler::table::{RouteIndex, RouteTable, Verdict};
@@ -8,13 +9,23 @@ use sallygate_compiler::table::{RouteIndex, RouteTable, Verdict};
 use super::parse::RequestHead;
 
 /// What the plan says about this request.
-pub(super) fn find(table: &RouteTable, head: &RequestHead, request: &RequestHeader) -> Verdict {
-    table.find(&key(head, &request.headers))
+pub(super) fn find(
+    table: &RouteTable,
+    (head, content): (&RequestHead, &Content),
+    request: &RequestHeader,
+) -> Verdict {
+    table.find_read(&key(head, &request.headers), content)
 }
 
 /// Asks again for a request that is in flight: the route that would be taken now.
-pub(super) fn again(table: &RouteTable, head: &RequestHead) -> Option<RouteIndex> {
-    match table.find(&key(head, &head.headers)) {
+///
+/// Content that was not read then cannot be read now: a plan that wants it ends the request.
+pub(super) fn again(
+    table: &RouteTable,
+    head: &RequestHead,
+    content: &Content,
+) -> Option<RouteIndex> {
+    match table.find_read(&key(head, &head.headers), content) {
         Verdict::Allow(index) => Some(index),
         Verdict::Hold(_)
         | Verdict::Deny(_)
@@ -39,13 +50,15 @@ pub(super) fn nearby(
         .map(|route| {
             let methods =
                 route.r#match.methods.as_ref().map_or("any method".into(), |m| m.join("|"));
-            format!("{methods} {}", route.r#match.paths.join(" or "))
+            let block = route.r#match.block.as_ref();
+            let block = block.map(|b| format!(" (some {})", b.as_str())).unwrap_or_default();
+            format!("{methods} {}{block}", route.r#match.paths.join(" or "))
         })
         .collect();
     (!lines.is_empty()).then(|| format!("allowed on this host: {}", lines.join("; ")))
 }
 
-fn key<'a>(head: &'a RequestHead, headers: &'a http::HeaderMap) -> MatchKey<'a> {
+pub(super) fn key<'a>(head: &'a RequestHead, headers: &'a http::HeaderMap) -> MatchKey<'a> {
     MatchKey {
         scheme: head.scheme,
         host: &head.authority.host,

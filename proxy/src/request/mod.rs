@@ -9,6 +9,8 @@ mod identify;
 
 mod matching;
 
+mod inspect;
+
 mod authorize;
 
 mod inject;
@@ -32,6 +34,10 @@ use pingora::protocols::Digest;
 use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, Result};
+
+use parse::RequestHead;
+use sallygate_compiler::content::Content;
+use sallygate_compiler::table::Verdict;
 
 use crate::denial::{Code, Denial};
 use crate::limits::Limits;
@@ -69,25 +75,50 @@ pub(crate) struct Gateway {
 
 impl Gateway {
     /// From a request head to a permit with its credentials at hand.
-    async fn admit(&self, request: &RequestHeader, x: &mut Exchange) -> Result<(), Denial> {
+    async fn admit(&self, session: &mut Session, x: &mut Exchange) -> Result<(), Denial> {
         let shared = &self.shared;
         if shared.draining.load(Ordering::Acquire) {
             return Err(Denial::new(Code::Draining, "the proxy is shutting down"));
         }
         let generation = shared.store.load();
+        let request = session.as_downstream().req_header();
         let head = Arc::new(parse::request(request, &x.connection, &generation, shared)?);
         x.head = Some(Arc::clone(&head));
-        let sandbox = identify::sandbox(request, &x.connection, &generation)?;
-        x.sandbox = Some(Arc::clone(&sandbox));
-        x.timings.identified();
-        let verdict = matching::find(&sandbox.plan.table, &head, request);
-        let permit = authorize::permit(verdict, &sandbox, &head, request, shared)?;
-        x.slot.enter(&sandbox, &head, &permit);
+        drop(generation);
+        let permit = self.authorize(session, x, &head).await?;
         x.timings.matched();
         x.credentials = inject::resolve(&permit, &mut x.credential_cache).await?;
         x.timings.resolved();
         x.permit = Some(permit);
         Ok(())
+    }
+
+    /// Who asks, and what their plan says. When it depends on content, that is read, and everything
+    /// is asked again: the plan may be another one by then.
+    async fn authorize(
+        &self,
+        session: &mut Session,
+        x: &mut Exchange,
+        head: &Arc<RequestHead>,
+    ) -> Result<Permit, Denial> {
+        let shared = &self.shared;
+        let mut content = Content::default();
+        loop {
+            let generation = shared.store.load();
+            let request = session.as_downstream().req_header();
+            let sandbox = identify::sandbox(request, &x.connection, &generation)?;
+            x.sandbox = Some(Arc::clone(&sandbox));
+            x.timings.identified();
+            let verdict = matching::find(&sandbox.plan.table, (head, &content), request);
+            if let Verdict::Inspect(kind) = verdict {
+                inspect::read(kind, session, x, (head, &mut content)).await?;
+                continue;
+            }
+            let permit = authorize::permit(verdict, &sandbox, head, request, shared)
+                .map_err(|denial| authorize::because(denial, x.unclear))?;
+            x.slot.enter(&sandbox, (head, content), &permit);
+            return Ok(permit);
+        }
     }
 }
 
@@ -104,12 +135,15 @@ impl ProxyHttp for Gateway {
     }
 
     async fn request_filter(&self, session: &mut Session, x: &mut Exchange) -> Result<bool> {
-        match self.admit(session.as_downstream().req_header(), x).await {
+        match self.admit(session, x).await {
             Ok(()) => {
                 forward::prepare(session, x);
                 Ok(false)
             }
             Err(denial) => {
+                if x.push.is_some() {
+                    inspect::discard(session, x).await;
+                }
                 respond::denial(session, x, denial).await;
                 Ok(true)
             }
@@ -118,11 +152,12 @@ impl ProxyHttp for Gateway {
 
     async fn request_body_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         body: &mut Option<Bytes>,
         end: bool,
         x: &mut Exchange,
     ) -> Result<()> {
+        inspect::put_in_front(session, body, x);
         forward::count_request_body(body.as_ref(), end, x)
     }
 

@@ -11,6 +11,7 @@ use pingora::Error;
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
 use pingora::proxy::Session;
+use sallygate_compiler::content::git::{self, Push};
 use serde_json::json;
 
 use super::Exchange;
@@ -62,8 +63,13 @@ async fn answer(session: &mut Session, x: &mut Exchange, denial: Denial) {
     if !denial.keeps_connection() {
         session.as_downstream_mut().set_keepalive(None);
     }
-    let (response, body) =
-        if is_grpc { (grpc(&denial, x.id), Bytes::new()) } else { problem(&denial, x.id, &about) };
+    let (response, body) = if is_grpc {
+        (grpc(&denial, x.id), Bytes::new())
+    } else if let Some(report) = x.push.as_ref().and_then(|push| report(push, &denial, x.id)) {
+        report
+    } else {
+        problem(&denial, x.id, &about)
+    };
     x.status = response.as_ref().map_or(0, |r| r.status.as_u16());
     x.denial = Some(denial);
     let Some(response) = response else { return };
@@ -109,6 +115,26 @@ fn problem(denial: &Denial, id: ExchangeId, about: &About<'_>) -> (Option<Respon
         Ok(response)
     };
     (build().ok(), Bytes::from(body.clone()))
+}
+
+/// git shows what a push's own answer says, and nothing of any other than 200.
+fn report(push: &Push, denial: &Denial, id: ExchangeId) -> Option<(Option<ResponseHeader>, Bytes)> {
+    let plain = |text: &str| text.replace(|c: char| c.is_control(), " ");
+    let code = denial.code.as_str();
+    let reason = plain(&format!("sallygate: {code}: {}", denial.detail));
+    let hint = denial.hint.as_deref().map(|h| format!("sallygate: {}\n", plain(h)));
+    let message = format!("{reason}\n{}sallygate: decision dec_{id}\n", hint.unwrap_or_default());
+    let body = git::refusal(push, &reason, &message)?;
+    let build = || -> pingora::Result<ResponseHeader> {
+        let mut response = ResponseHeader::build(200, Some(9))?;
+        for (name, value) in fields(denial, id) {
+            response.insert_header(name, value)?;
+        }
+        response.insert_header(CONTENT_TYPE, "application/x-git-receive-pack-result")?;
+        response.insert_header(CONTENT_LENGTH, body.len())?;
+        Ok(response)
+    };
+    Some((build().ok(), Bytes::from(body.clone())))
 }
 
 fn fields(denial: &Denial, id: ExchangeId) -> Vec<(&'static str, String)> {

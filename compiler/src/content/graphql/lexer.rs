@@ -80,7 +80,7 @@ fn number(text: &str) -> Result<usize, Unreadable> {
     let part = |byte: u8| byte.is_ascii_digit() || b"+-.eE".contains(&byte);
     let length = text.bytes().take_while(|byte| part(*byte)).count();
     let digits = text.bytes().take(length).any(|byte| byte.is_ascii_digit());
-    let next = text.bytes().nth(length);
+    let next = text.as_bytes().get(length).copied();
     let clear = !next.is_some_and(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
     if digits && clear { Ok(length) } else { Err(BROKEN) }
 }
