@@ -18,11 +18,14 @@ use prometheus::IntCounter;
 use tokio::sync::broadcast;
 
 use super::event::Event;
+use super::line;
 use super::verify::{self, GENESIS};
 use crate::metrics::Metrics;
 
 /// How long a record may wait in memory before it is in the file.
 const FLUSH_EVERY: Duration = Duration::from_millis(50);
+/// A batch of this size is written at once: a larger one would only wash through the caches.
+const BATCH_BYTES: usize = 256 * 1024;
 const TAIL_EVENTS: usize = 1024;
 /// Memory that an unusually large batch leaves behind.
 const BATCH_BYTES_KEPT: usize = 1 << 20;
@@ -38,11 +41,30 @@ struct Queue {
     capacity: usize,
 }
 
+/// Records as JSON, one behind the other, and where each of them ends: nobody has to look for it.
+#[derive(Debug, Default)]
+struct Batch {
+    text: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+impl Batch {
+    fn records(&self) -> impl Iterator<Item = &[u8]> {
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        starts.zip(&self.ends).filter_map(|(start, end)| self.text.get(start..*end))
+    }
+
+    fn clear(&mut self) {
+        self.text.clear();
+        self.text.shrink_to(BATCH_BYTES_KEPT);
+        self.ends.clear();
+        self.ends.shrink_to(BATCH_BYTES_KEPT / size_of::<usize>());
+    }
+}
+
 #[derive(Debug, Default)]
 struct Waiting {
-    /// Records as JSON, one behind the other, each ended by a line feed.
-    text: Vec<u8>,
-    records: usize,
+    batch: Batch,
     /// Batches asked for and batches written: a flush waits until they meet.
     flushes_asked: u64,
     flushes_done: u64,
@@ -57,15 +79,16 @@ impl Queue {
     /// `false`: the queue is full.
     fn push(&self, record: &[u8]) -> bool {
         let mut waiting = self.lock();
-        if waiting.records >= self.capacity {
+        let batch = &mut waiting.batch;
+        if batch.ends.len() >= self.capacity {
             return false;
         }
-        waiting.text.extend_from_slice(record);
-        waiting.text.push(b'\n');
-        waiting.records += 1;
-        let was_empty = waiting.records == 1;
+        batch.text.extend_from_slice(record);
+        batch.ends.push(batch.text.len());
+        let full = batch.text.len() >= BATCH_BYTES;
+        let is_due = batch.ends.len() == 1 || full && batch.text.len() - record.len() < BATCH_BYTES;
         drop(waiting);
-        if was_empty {
+        if is_due {
             self.changed.notify_all();
         }
         true
@@ -73,14 +96,17 @@ impl Queue {
 
     /// Waits for something to do.
     fn wait(&self) {
-        let idle =
-            |w: &mut Waiting| w.records == 0 && w.flushes_asked == w.flushes_done && !w.closed;
+        let idle = |w: &mut Waiting| {
+            w.batch.ends.is_empty() && w.flushes_asked == w.flushes_done && !w.closed
+        };
         drop(self.changed.wait_while(self.lock(), idle));
     }
 
-    /// Lets a batch gather, unless somebody is waiting for it.
+    /// Lets a batch gather, unless it is large already or somebody is waiting for it.
     fn gather(&self) {
-        let patient = |w: &mut Waiting| w.flushes_asked == w.flushes_done && !w.closed;
+        let patient = |w: &mut Waiting| {
+            w.flushes_asked == w.flushes_done && !w.closed && w.batch.text.len() < BATCH_BYTES
+        };
         drop(self.changed.wait_timeout_while(self.lock(), FLUSH_EVERY, patient));
     }
 }
@@ -128,8 +154,8 @@ impl Recorder {
         }
         let taken = SCRATCH.with_borrow_mut(|scratch| {
             scratch.clear();
-            // JSON escapes line feeds, so a record is one line whatever it holds.
-            serde_json::to_writer(&mut *scratch, event).is_ok() && self.queue.push(scratch)
+            line::write(scratch, event);
+            self.queue.push(scratch)
         });
         if !taken {
             self.metrics.audit_records.with_label_values(&["file", "dropped"]).inc();
@@ -170,21 +196,20 @@ struct Writer {
 
 impl Writer {
     fn run(mut self) {
-        let mut batch: Vec<u8> = Vec::new();
+        let mut batch = Batch::default();
         loop {
             self.queue.wait();
             self.queue.gather();
-            let (flushes, closed, records) = {
+            let (flushes, closed) = {
                 let mut waiting = self.queue.lock();
-                std::mem::swap(&mut waiting.text, &mut batch);
-                (waiting.flushes_asked, waiting.closed, std::mem::take(&mut waiting.records))
+                std::mem::swap(&mut waiting.batch, &mut batch);
+                (waiting.flushes_asked, waiting.closed)
             };
-            self.metrics.audit_queue.set(i64::try_from(records).unwrap_or(i64::MAX));
-            for record in batch.split(|byte| *byte == b'\n').filter(|record| !record.is_empty()) {
+            self.metrics.audit_queue.set(i64::try_from(batch.ends.len()).unwrap_or(i64::MAX));
+            for record in batch.records() {
                 self.write(record);
             }
             batch.clear();
-            batch.shrink_to(BATCH_BYTES_KEPT);
             self.settle();
             self.queue.lock().flushes_done = flushes;
             self.queue.changed.notify_all();

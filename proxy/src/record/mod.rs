@@ -2,8 +2,11 @@
 
 mod audit;
 mod event;
+mod line;
+mod text;
 mod verify;
 
 pub(crate) use audit::Recorder;
 pub use event::{Durations, Event};
+pub(crate) use text::{AddressText, Timestamp};
 pub use verify::{ChainError, Summary, verify};

@@ -3,15 +3,12 @@
 use std::time::{Duration, Instant};
 
 use pingora::proxy::Session;
-use time::OffsetDateTime;
-use time::format_description::BorrowedFormatItem;
-use time::macros::format_description;
 
 use super::{Exchange, Permit, Shared};
 use crate::clock;
 use crate::denial::Denial;
 use crate::id::ExchangeId;
-use crate::record::{Durations, Event};
+use crate::record::{AddressText, Durations, Event, Timestamp};
 
 /// Records the exchange that Pingora brought to an end.
 pub(super) fn finish(shared: &Shared, session: &Session, x: &mut Exchange) {
@@ -40,7 +37,7 @@ fn write(shared: &Shared, x: &Exchange) {
     let sandbox = x.sandbox.as_deref();
     let credential = route.and_then(|r| r.injections.first()).map(|i| i.cell.connection());
     let (id, time) = (x.id.text(), Timestamp::new(x.began_wall));
-    let address = x.upstream_address.map(|address| address.to_string()).unwrap_or_default();
+    let address = AddressText::new(x.upstream_address);
     shared.recorder.record(&Event {
         time: time.as_str(),
         request_id: id.id(),
@@ -71,35 +68,12 @@ fn write(shared: &Shared, x: &Exchange) {
         // Only what really left counts as a use of the credential.
         credential: credential.filter(|_| x.upstream_address.is_some()).unwrap_or_default(),
         credential_cache: x.credential_cache,
-        upstream_address: &address,
+        upstream_address: address.as_str(),
         upstream_reused: x.upstream_reused,
         bytes_in: x.bytes_in,
         bytes_out: x.bytes_out,
         durations_us: durations,
     });
-}
-
-/// RFC 3339 with three digits of milliseconds, always: times sort as text.
-const TIME: &[BorrowedFormatItem<'_>] =
-    format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
-
-/// RFC 3339 in UTC with milliseconds, without an allocation.
-struct Timestamp([u8; 32], usize);
-
-impl Timestamp {
-    fn new(since_epoch: Duration) -> Self {
-        let nanos = i128::try_from(since_epoch.as_millis()).unwrap_or(0) * 1_000_000;
-        let time =
-            OffsetDateTime::from_unix_timestamp_nanos(nanos).unwrap_or(OffsetDateTime::UNIX_EPOCH);
-        let mut text = [0u8; 32];
-        let length = time.format_into(&mut text.as_mut_slice(), &TIME).unwrap_or(0);
-        Self(text, length)
-    }
-
-    fn as_str(&self) -> &str {
-        let text = self.0.get(..self.1).unwrap_or_default();
-        std::str::from_utf8(text).unwrap_or_default()
-    }
 }
 
 fn verdict(denial: Option<&Denial>, status: u16) -> &'static str {
@@ -173,8 +147,6 @@ pub(crate) struct Outcome<'a> {
     pub(crate) profile: &'a str,
     pub(crate) plan: &'a str,
     pub(crate) mode: &'a str,
-    /// `h1` when nothing else is said.
-    pub(crate) protocol: &'a str,
     pub(crate) method: &'a str,
     pub(crate) host: &'a str,
     pub(crate) port: u16,
@@ -208,7 +180,7 @@ impl Outcome<'_> {
             profile: self.profile,
             plan: self.plan,
             mode: self.mode,
-            protocol: if self.protocol.is_empty() { "h1" } else { self.protocol },
+            protocol: if self.mode == "tunnel" { "tcp" } else { "h1" },
             method: self.method,
             host: self.host,
             port: self.port,
@@ -223,23 +195,5 @@ impl Outcome<'_> {
             durations_us: Durations { total, ..Durations::default() },
             ..Event::default()
         });
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_time_has_three_digits_of_milliseconds_whatever_they_are() {
-        for (millis, text) in [
-            (0, "1970-01-01T00:00:00.000Z"),
-            (1, "1970-01-01T00:00:00.001Z"),
-            (1_500, "1970-01-01T00:00:01.500Z"),
-            (1_790_000_000_120, "2026-09-21T14:13:20.120Z"),
-            (253_402_300_799_999, "9999-12-31T23:59:59.999Z"),
-        ] {
-            assert_eq!(Timestamp::new(Duration::from_millis(millis)).as_str(), text);
-        }
     }
 }
