@@ -81,7 +81,10 @@ pub(super) fn apply(request: &mut RequestHeader, x: &Exchange) -> Result<()> {
     }
     let Some(route) = x.permit.as_ref().and_then(Permit::route) else { return Ok(()) };
     for name in &route.clear_headers {
-        request.remove_header(name);
+        // Pingora's removal looks into two maps; nearly always there is nothing in either.
+        if request.headers.contains_key(name) {
+            request.remove_header(name);
+        }
     }
     clear_query(request, &route.clear_query)?;
     if route.injections.len() != x.credentials.len() {
@@ -90,7 +93,9 @@ pub(super) fn apply(request: &mut RequestHeader, x: &Exchange) -> Result<()> {
     for (injection, ready) in route.injections.iter().zip(&x.credentials) {
         match injection.present(ready).ok_or_else(missing)? {
             Presented::Header(name, value) => {
-                request.remove_header(name);
+                if request.headers.contains_key(name) {
+                    request.remove_header(name);
+                }
                 request.insert_header(name.clone(), value)?;
             }
             Presented::Query(name, ready) => {

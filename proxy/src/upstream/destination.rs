@@ -12,16 +12,18 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use sallygate_compiler::plan::{Timeouts, Upstream};
 
+use super::dial::keyed_hash;
+
 /// How to reach a route's upstream.
 #[derive(Clone, Debug)]
 pub(crate) struct Destination {
-    pub(crate) target: Option<Arc<str>>,
     pub(crate) addresses: Vec<SocketAddr>,
     pub(crate) allow_ranges: Vec<IpNet>,
     /// The CAs that the upstream's certificate must chain to; `None`: the system's.
     pub(crate) ca: Option<Arc<CaType>>,
-    /// Names the CA set, so that no pooled connection crosses from one trust to another.
-    pub(crate) ca_digest: [u8; 32],
+    /// Stands for target, addresses, ranges and CA set, so that no pooled connection crosses from
+    /// one of those to another.
+    pub(crate) key: u64,
     pub(crate) connect: Duration,
     pub(crate) first_byte: Option<Duration>,
     pub(crate) idle: Duration,
@@ -31,11 +33,10 @@ impl Destination {
     /// Leads nowhere: what stands in where something must, and must not connect.
     pub(crate) fn nowhere() -> Self {
         Self {
-            target: None,
             addresses: vec![SocketAddr::from(([0, 0, 0, 0], 0))],
             allow_ranges: Vec::new(),
             ca: None,
-            ca_digest: [0; 32],
+            key: 0,
             connect: Duration::ZERO,
             first_byte: None,
             idle: Duration::ZERO,
@@ -55,11 +56,15 @@ impl Destination {
             }
         };
         Ok(Self {
-            target: upstream.target.as_deref().map(Arc::from),
             addresses: upstream.addresses.clone(),
             allow_ranges: upstream.allow_ranges.clone(),
             ca,
-            ca_digest,
+            key: keyed_hash(&(
+                &upstream.target,
+                &upstream.addresses,
+                &upstream.allow_ranges,
+                ca_digest,
+            )),
             connect: Duration::from_millis(timeouts.connect_ms),
             first_byte: timeouts.first_byte_ms.map(Duration::from_millis),
             idle: Duration::from_millis(timeouts.idle_ms),

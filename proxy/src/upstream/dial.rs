@@ -3,7 +3,7 @@
 //! INVARIANT: an address that is connected to was checked by [`guard`] in the same call that
 //! chose it. Nothing behind this looks a name up again.
 
-use std::hash::{BuildHasher, Hash, Hasher, RandomState};
+use std::hash::{BuildHasher, Hash, RandomState};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -116,7 +116,7 @@ pub(crate) fn peer(
 }
 
 /// Pingora's own pool key leaves out the CA, the ALPN offer and the credential; a connection made
-/// for one of those must never serve another. Keyed by a random state, so that nobody can aim.
+/// for one of those must never serve another.
 fn group_key(
     scheme: Scheme,
     authority: &Authority,
@@ -124,16 +124,13 @@ fn group_key(
     destination: &Destination,
     grouping: &Grouping<'_>,
 ) -> u64 {
+    keyed_hash(&(scheme, authority, addresses, destination.key, grouping))
+}
+
+/// Keyed by a random state, so that nobody can aim at another's connections.
+pub(super) fn keyed_hash(value: &impl Hash) -> u64 {
     static KEY: OnceLock<RandomState> = OnceLock::new();
-    let mut hasher = KEY.get_or_init(RandomState::new).build_hasher();
-    scheme.hash(&mut hasher);
-    authority.hash(&mut hasher);
-    addresses.hash(&mut hasher);
-    destination.target.hash(&mut hasher);
-    destination.ca_digest.hash(&mut hasher);
-    destination.allow_ranges.hash(&mut hasher);
-    grouping.hash(&mut hasher);
-    hasher.finish()
+    KEY.get_or_init(RandomState::new).hash_one(value)
 }
 
 /// Connects to whichever of several addresses answers first.
