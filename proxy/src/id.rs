@@ -4,6 +4,7 @@ use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use crate::clock;
 
@@ -15,17 +16,22 @@ pub struct ExchangeId(u128);
 
 impl ExchangeId {
     /// A new identifier for an exchange that begins now.
+    pub fn new() -> Self {
+        Self::at(clock::wall())
+    }
+
+    /// A new identifier for an exchange that began at this time.
     ///
     /// The random part is a keyed hash of a counter: never the same twice in a process, not to be
     /// guessed from outside, and without asking the system for randomness with every request.
-    pub fn new() -> Self {
+    pub(crate) fn at(wall: Duration) -> Self {
         static KEYS: LazyLock<[RandomState; 2]> =
             LazyLock::new(|| [RandomState::new(), RandomState::new()]);
         static COUNTER: AtomicU64 = AtomicU64::new(0);
         let n = COUNTER.fetch_add(1, Ordering::Relaxed);
         let [high, low] = &*KEYS;
         let noise = (u128::from(high.hash_one(n)) << 64) | u128::from(low.hash_one(n));
-        let ms = clock::wall().as_millis() & ((1 << 48) - 1);
+        let ms = wall.as_millis() & ((1 << 48) - 1);
         Self((ms << 80) | (noise >> 48))
     }
 }

@@ -5,6 +5,7 @@
 //! what happened. It must never compile policy, keep anything but plans and cells, or send a byte
 //! that no [`request`] step has authorized.
 
+mod changes;
 pub mod clock;
 pub mod config;
 mod credential;

@@ -4,35 +4,38 @@ use std::sync::Arc;
 
 use pingora::apps::HttpServerApp;
 use pingora::protocols::http::ServerSession;
-use pingora::server::ShutdownWatch;
-use tokio::sync::watch;
 
 use super::{Front, connect};
+use crate::changes::Changes;
 use crate::denial::Denial;
 use crate::id::ExchangeId;
-use crate::request::{CURRENT, Connection, Outcome, Scope, check_form, plain_answer};
+use crate::request::{Connection, Outcome, Scope, announce, check_form, plain_answer};
 use crate::stream::head::{Head, slice};
 use crate::stream::{NextHead, Wire};
 
 /// What a connection keeps an eye on, made once for all of its requests.
 struct Watches {
-    shutdown: ShutdownWatch,
-    changes: watch::Receiver<u64>,
+    shutdown: Changes<bool>,
+    plans: Changes<u64>,
 }
 
 impl Watches {
     fn new(front: &Front) -> Self {
-        Self { shutdown: front.shutdown.clone(), changes: front.shared.store.subscribe() }
+        Self {
+            shutdown: Changes::new(front.shutdown.clone()),
+            plans: Changes::new(front.shared.store.subscribe()),
+        }
     }
 }
 
 /// Serves the proxy port: CONNECT, absolute-form and base URL.
-pub(super) async fn serve_port(mut wire: Wire, connection: Arc<Connection>, front: &Arc<Front>) {
+pub(super) async fn serve_port(wire: Wire, connection: Arc<Connection>, front: &Arc<Front>) {
+    let mut wire = Box::new(wire);
     let mut watches = Watches::new(front);
     while let Some(head) = next(&mut wire, &connection, front, &mut watches).await {
         if slice(wire.head_bytes(&head), &head.method) == b"CONNECT" {
-            match connect::serve(wire, &head, &connection, front).await {
-                Some(kept) => wire = kept,
+            match connect::serve(*wire, &head, &connection, front).await {
+                Some(kept) => wire = Box::new(kept),
                 None => return,
             }
             continue;
@@ -46,7 +49,8 @@ pub(super) async fn serve_port(mut wire: Wire, connection: Arc<Connection>, fron
 }
 
 /// Serves what is inside a tunnel, after interception or in clear text.
-pub(super) async fn serve_tunnelled(mut wire: Wire, connection: Arc<Connection>, front: &Front) {
+pub(super) async fn serve_tunnelled(wire: Wire, connection: Arc<Connection>, front: &Front) {
+    let mut wire = Box::new(wire);
     let mut watches = Watches::new(front);
     while next(&mut wire, &connection, front, &mut watches).await.is_some() {
         match exchange(wire, &connection, front, &mut watches).await {
@@ -64,7 +68,7 @@ async fn next(
     front: &Front,
     watches: &mut Watches,
 ) -> Option<Head> {
-    if *watches.shutdown.borrow_and_update() {
+    if watches.shutdown.now() {
         return None;
     }
     let next = tokio::select! {
@@ -127,25 +131,24 @@ pub(super) fn refused<'a>(
 
 /// One exchange through Pingora; gives the wire back if it can carry another.
 async fn exchange(
-    wire: Wire,
+    wire: Box<Wire>,
     connection: &Arc<Connection>,
     front: &Front,
     watches: &mut Watches,
-) -> Option<Wire> {
+) -> Option<Box<Wire>> {
     let slot = Arc::clone(wire.slot());
-    watches.changes.mark_unchanged();
-    let mut session = ServerSession::new_http1(Box::new(wire));
-    session.set_keepalive(Some(60));
     let current = (Arc::clone(connection), Arc::clone(&slot));
-    let reused = CURRENT
-        .scope(current, async {
-            tokio::select! {
-                biased;
-                reused = front.proxy.process_new_http(session, &front.shutdown) => reused,
-                _ = slot.revoked(&front.shared, &mut watches.changes) => None,
-            }
-        })
-        .await?;
+    // The session is made where it is used: moving it costs more than making it.
+    let request = async {
+        let mut session = ServerSession::new_http1(wire);
+        session.set_keepalive(Some(60));
+        front.proxy.process_new_http(session, &front.shutdown).await
+    };
+    let reused = tokio::select! {
+        biased;
+        reused = announce(current, request) => reused,
+        _ = slot.revoked(&front.shared, &mut watches.plans) => None,
+    }?;
     let (stream, _) = reused.consume();
-    stream.into_any().downcast::<Wire>().ok().map(|wire| *wire)
+    stream.into_any().downcast::<Wire>().ok()
 }

@@ -14,12 +14,13 @@ use tokio::task::JoinSet;
 
 use super::Front;
 use super::http1::refused;
+use crate::changes::Changes;
 use crate::clock;
 use crate::denial::{Code, Denial};
 use crate::id::ExchangeId;
 use crate::limits::{Limits, ms};
-use crate::request::{CURRENT, Connection, Outcome, Slot};
-use crate::stream::{Signals, Wire};
+use crate::request::{Connection, Outcome, Slot, announce};
+use crate::stream::{Signals, Silence, Wire};
 
 /// Malformed requests after which a connection has lost its credit.
 const MALFORMED_MAX: usize = 32;
@@ -108,32 +109,43 @@ async fn streams(
 ) -> (u64, Ending) {
     let limits = &front.shared.limits;
     let digest = Arc::new(Digest::default());
-    let mut shutdown = front.shutdown.clone();
+    let mut shutdown = Changes::new(front.shutdown.clone());
     let mut is_shutting_down = false;
     let (mut taken, mut malformed) = (0, 0);
     let mut streams = JoinSet::new();
+    let mut spare = None;
+    // The first request is due at once, as on HTTP/1.
+    let mut idle = Silence::new(ms(limits.head_ms));
+    let mut flooded = std::pin::pin!(signals.flooded());
     loop {
-        // The first request is due at once, as on HTTP/1.
-        let idle = ms(if taken == 0 { limits.head_ms } else { limits.keepalive_ms });
         let accepted = tokio::select! {
             biased;
-            () = signals.flooded() => {
+            () = &mut flooded => {
                 return (taken, Ending::Flood("too many HTTP/2 frames that carry nothing"));
             }
             accepted = HttpSession::from_h2_conn(h2, Arc::clone(&digest)) => accepted,
-            Some(_) = streams.join_next() => continue,
+            Some(ended) = streams.join_next() => {
+                spare = ended.ok();
+                idle.begin();
+                continue;
+            }
             _ = shutdown.changed(), if !is_shutting_down => {
                 h2.graceful_shutdown();
                 is_shutting_down = true;
                 continue;
             }
-            () = tokio::time::sleep(idle), if streams.is_empty() => return (taken, Ending::Quiet),
+            () = idle.end(), if streams.is_empty() => return (taken, Ending::Quiet),
         };
         match accepted {
             Ok(Some(H2Accept::Session(session))) => {
                 taken += 1;
-                let session = ServerSession::new_http2(session);
-                streams.spawn(exchange(session, Arc::clone(connection), Arc::clone(front)));
+                idle.set_limit(ms(limits.keepalive_ms));
+                // Boxed: a session is large, and it is handed on several times.
+                let session = Box::new(ServerSession::new_http2(session));
+                let plans = spare.take();
+                let plans = plans.unwrap_or_else(|| Changes::new(front.shared.store.subscribe()));
+                let connection = Arc::clone(connection);
+                streams.spawn(exchange(session, connection, Arc::clone(front), plans));
             }
             Ok(Some(H2Accept::Rejected)) => {
                 (taken, malformed) = (taken + 1, malformed + 1);
@@ -168,21 +180,25 @@ fn options(limits: &Limits) -> H2Options {
 }
 
 /// One exchange through Pingora. Dropping it resets the stream and leaves its siblings alone.
-async fn exchange(mut session: ServerSession, connection: Arc<Connection>, front: Arc<Front>) {
-    let mut changes = front.shared.store.subscribe();
+///
+/// Gives `plans` back, so that the next stream need not register anew.
+async fn exchange(
+    mut session: Box<ServerSession>,
+    connection: Arc<Connection>,
+    front: Arc<Front>,
+    mut plans: Changes<u64>,
+) -> Changes<u64> {
     let slot = Arc::new(Slot::default());
     let has_body = !session.is_body_empty();
     let current = (connection, Arc::clone(&slot));
-    CURRENT
-        .scope(current, async {
-            tokio::select! {
-                biased;
-                _ = front.proxy.process_new_http(session, &front.shutdown) => {}
-                _ = slot.revoked(&front.shared, &mut changes) => {}
-                () = stalled(&slot, &front.shared.limits), if has_body => {}
-            }
-        })
-        .await;
+    let request = front.proxy.process_new_http(*session, &front.shutdown);
+    tokio::select! {
+        biased;
+        _ = announce(current, request) => {}
+        _ = slot.revoked(&front.shared, &mut plans) => {}
+        () = stalled(&slot, &front.shared.limits), if has_body => {}
+    }
+    plans
 }
 
 /// Returns when the request body comes slower than it may.

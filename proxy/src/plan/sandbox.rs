@@ -52,8 +52,9 @@ pub(crate) struct Sandbox {
 }
 
 impl Sandbox {
-    pub(crate) fn is_expired(&self, now_unix: i64) -> bool {
-        self.expires_unix.is_some_and(|at| at <= now_unix)
+    /// Asks for the time only where there is an expiry.
+    pub(crate) fn is_expired(&self, now_unix: impl FnOnce() -> i64) -> bool {
+        self.expires_unix.is_some_and(|at| at <= now_unix())
     }
 
     pub(crate) fn owns_source(&self, address: IpAddr) -> bool {

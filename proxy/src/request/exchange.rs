@@ -1,6 +1,8 @@
 //! One exchange while it is under way, and what ends it from outside.
 
+use std::cell::Cell;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -9,21 +11,41 @@ use http::HeaderValue;
 use sallygate_compiler::canonical::{Authority, Scheme};
 use sallygate_compiler::content::git::Push;
 use sallygate_compiler::content::{Content, Unreadable};
-use tokio::sync::watch;
 
 use super::inspect::Held;
 use super::parse::RequestHead;
 use super::{Permit, Shared, matching, record};
+use crate::changes::{Change, Changes};
 use crate::clock;
 use crate::credential::Ready;
 use crate::denial::{Code, Denial};
 use crate::id::ExchangeId;
 use crate::plan::{Generation, Sandbox, Token};
 
-tokio::task_local! {
-    /// The connection and the slot that a request in this task belongs to. Pingora makes the
-    /// context of a request without telling whose it is; this does.
-    pub(crate) static CURRENT: (Arc<Connection>, Arc<Slot>);
+/// The connection and the slot that a request belongs to.
+pub(crate) type Current = (Arc<Connection>, Arc<Slot>);
+
+thread_local! {
+    /// Holds what [`announce`] announces, only while it polls.
+    static CURRENT: Cell<Option<Current>> = const { Cell::new(None) };
+}
+
+/// Runs one request of Pingora's, which makes the context of a request without telling whose it is:
+/// [`Exchange::begin`] takes `current`, once. From then on this only passes polls on.
+///
+/// INVARIANT: nothing of one request is left for another. What was not taken in a poll is taken
+/// back behind it, and what a panic left behind is overwritten before the next poll.
+pub(crate) async fn announce<F: Future>(current: Current, request: F) -> F::Output {
+    let mut request = pin!(request);
+    let mut current = Some(current);
+    std::future::poll_fn(|cx| {
+        let Some(announced) = current.take() else { return request.as_mut().poll(cx) };
+        CURRENT.set(Some(announced));
+        let polled = request.as_mut().poll(cx);
+        current = CURRENT.take();
+        polled
+    })
+    .await
 }
 
 /// Where requests come from.
@@ -153,15 +175,11 @@ impl Slot {
 
     /// Returns when what is in force no longer allows the exchange that holds this slot.
     ///
-    /// `changes` must have been made, or marked as seen, before the exchange began: a change that
-    /// comes while it is being admitted is noticed then.
-    pub(crate) async fn revoked(
-        &self,
-        shared: &Shared,
-        changes: &mut watch::Receiver<u64>,
-    ) -> Denial {
+    /// `changes` must have been made before the exchange began: a change that comes while it is
+    /// being admitted is noticed then. One that came earlier costs no more than another look.
+    pub(crate) async fn revoked(&self, shared: &Shared, changes: &mut Changes<u64>) -> Denial {
         loop {
-            if changes.changed().await.is_err() {
+            if changes.changed().await == Change::Ended {
                 return std::future::pending().await;
             }
             let ended = {
@@ -199,7 +217,7 @@ pub(crate) fn alive(
     let Some(sandbox) = generation.sandbox(id) else {
         return Err(Denial::new(Code::TokenRevoked, "the sandbox was revoked"));
     };
-    if sandbox.is_expired(clock::wall_seconds()) {
+    if sandbox.is_expired(clock::wall_seconds) {
         return Err(Denial::new(Code::TokenExpired, "the sandbox's identity has expired"));
     }
     if sandbox.token != token {
@@ -229,8 +247,15 @@ impl Timings {
         self.matched = Some(clock::now());
     }
 
-    pub(super) fn resolved(&mut self) {
-        self.resolved = Some(clock::now());
+    /// The clock is read only where something was waited for.
+    pub(super) fn resolved(&mut self, cache: &str) {
+        self.resolved = if cache == "cold" { Some(clock::now()) } else { self.matched };
+    }
+
+    /// The first attempt begins where the credential was at hand.
+    pub(super) fn connecting(&mut self, attempt: u32) {
+        let first = self.resolved.filter(|_| attempt == 1);
+        self.connecting = first.or_else(|| Some(clock::now()));
     }
 }
 
@@ -269,14 +294,15 @@ pub(crate) struct Exchange {
 
 impl Exchange {
     pub(super) fn begin(shared: &Arc<Shared>) -> Self {
-        let (connection, slot) = CURRENT.try_with(Clone::clone).unwrap_or_else(|_| {
+        let (connection, slot) = CURRENT.take().unwrap_or_else(|| {
             // A request outside any connection of ours can be identified by nothing: refused.
             (Arc::new(Connection { peer: None, scope: Scope::Port }), Arc::default())
         });
+        let began_wall = clock::wall();
         Self {
             shared: Arc::clone(shared),
-            id: ExchangeId::new(),
-            began_wall: clock::wall(),
+            id: ExchangeId::at(began_wall),
+            began_wall,
             connection,
             slot,
             head: None,

@@ -35,7 +35,7 @@ pub(super) fn prepare(session: &mut Session, x: &Exchange) {
 /// The peer for the exchange's permit.
 pub(super) async fn peer(shared: &Shared, x: &mut Exchange) -> Result<Box<HttpPeer>> {
     x.attempts += 1;
-    x.timings.connecting = Some(clock::now());
+    x.timings.connecting(x.attempts);
     if let Some(held) = &mut x.held {
         held.again();
     }
@@ -48,10 +48,9 @@ pub(super) async fn peer(shared: &Shared, x: &mut Exchange) -> Result<Box<HttpPe
     let destination = permit.destination();
     let found =
         upstream::addresses(&head.authority, destination, &shared.resolver, &shared.own).await;
-    let credential =
-        permit.route().and_then(|r| r.injections.first()).map(|i| i.cell.connection().to_owned());
+    let credential = permit.route().and_then(|r| r.injections.first()).map(|i| i.cell.connection());
     let grouping = Grouping {
-        credential: credential.as_deref(),
+        credential,
         offer_h2: head.is_h2 || head.wants_trailers,
         is_upgrade: head.is_upgrade,
     };

@@ -71,7 +71,7 @@ pub(crate) fn caller(
     if bound_elsewhere {
         return Err(unknown());
     }
-    if sandbox.is_expired(clock::wall_seconds()) {
+    if sandbox.is_expired(clock::wall_seconds) {
         return Err(Denial::new(Code::TokenExpired, "the sandbox's identity has expired"));
     }
     Ok(Arc::clone(sandbox))

@@ -47,7 +47,7 @@ use crate::record::Recorder;
 use crate::upstream::{OwnListeners, Resolver};
 
 pub(crate) use authorize::Permit;
-pub(crate) use exchange::{CURRENT, Connection, Exchange, Scope, Slot, TunnelScope, alive};
+pub(crate) use exchange::{Connection, Exchange, Scope, Slot, TunnelScope, alive, announce};
 pub(crate) use identify::{caller, presented};
 pub(crate) use parse::check_form;
 pub(crate) use record::Outcome;
@@ -88,7 +88,7 @@ impl Gateway {
         let permit = self.authorize(session, x, &head).await?;
         x.timings.matched();
         x.credentials = inject::resolve(&permit, &mut x.credential_cache).await?;
-        x.timings.resolved();
+        x.timings.resolved(x.credential_cache);
         x.permit = Some(permit);
         Ok(())
     }

@@ -147,6 +147,8 @@ pub(crate) struct Outcome<'a> {
     pub(crate) profile: &'a str,
     pub(crate) plan: &'a str,
     pub(crate) mode: &'a str,
+    /// `h1` when nothing else is said.
+    pub(crate) protocol: &'a str,
     pub(crate) method: &'a str,
     pub(crate) host: &'a str,
     pub(crate) port: u16,
@@ -180,7 +182,7 @@ impl Outcome<'_> {
             profile: self.profile,
             plan: self.plan,
             mode: self.mode,
-            protocol: if self.mode == "tunnel" { "tcp" } else { "h1" },
+            protocol: if self.protocol.is_empty() { "h1" } else { self.protocol },
             method: self.method,
             host: self.host,
             port: self.port,
@@ -195,5 +197,23 @@ impl Outcome<'_> {
             durations_us: Durations { total, ..Durations::default() },
             ..Event::default()
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_has_three_digits_of_milliseconds_whatever_they_are() {
+        for (millis, text) in [
+            (0, "1970-01-01T00:00:00.000Z"),
+            (1, "1970-01-01T00:00:00.001Z"),
+            (1_500, "1970-01-01T00:00:01.500Z"),
+            (1_790_000_000_120, "2026-09-21T14:13:20.120Z"),
+            (253_402_300_799_999, "9999-12-31T23:59:59.999Z"),
+        ] {
+            assert_eq!(Timestamp::new(Duration::from_millis(millis)).as_str(), text);
+        }
     }
 }

@@ -75,7 +75,7 @@ impl FrameMeter {
     }
 
     /// Takes bytes as they were read; `false` when the connection must end.
-    pub(crate) fn take(&mut self, mut bytes: &[u8], now: Instant) -> bool {
+    pub(crate) fn take(&mut self, mut bytes: &[u8], now: impl Fn() -> Instant) -> bool {
         while !bytes.is_empty() {
             let skipped = self.skip.min(u32::try_from(bytes.len()).unwrap_or(u32::MAX));
             self.skip -= skipped;
@@ -88,25 +88,30 @@ impl FrameMeter {
             self.have += wanted;
             bytes = rest;
             if self.have == self.header.len() {
-                self.count(now);
+                self.count(&now);
             }
         }
         self.control_frames <= self.max
             && self.window_updates <= self.max.saturating_mul(WINDOW_UPDATES_PER_CONTROL_FRAME)
     }
 
-    fn count(&mut self, now: Instant) {
+    /// Asks for the time only for a frame that is counted.
+    fn count(&mut self, now: impl Fn() -> Instant) {
         let [a, b, c, kind, _, s, t, u, v] = self.header;
         self.skip = u32::from_be_bytes([0, a, b, c]);
         self.have = 0;
+        match kind {
+            0x0 if self.skip > 0 => return,
+            0x1 => return self.open(u32::from_be_bytes([s & 0x7f, t, u, v])),
+            _ => {}
+        }
+        let now = now();
         let began = *self.window_began.get_or_insert(now);
         if now.duration_since(began) > WINDOW {
             (self.control_frames, self.window_updates) = (0, 0);
             self.window_began = Some(now);
         }
         match kind {
-            0x0 if self.skip > 0 => {}
-            0x1 => self.open(u32::from_be_bytes([s & 0x7f, t, u, v])),
             0x8 => self.window_updates += 1,
             _ => self.control_frames += 1,
         }
@@ -139,7 +144,7 @@ mod tests {
             let mut meter = FrameMeter::new(100);
             let mut bytes = vec![0; 24];
             bytes.extend((0..101).flat_map(|_| frame(kind, payload)));
-            assert!(!meter.take(&bytes, clock::now()), "kind {kind}");
+            assert!(!meter.take(&bytes, clock::now), "kind {kind}");
         }
     }
 
@@ -152,7 +157,7 @@ mod tests {
             headers[8] = stream;
             bytes.extend(headers);
         }
-        assert!(meter.take(&bytes, clock::now()));
+        assert!(meter.take(&bytes, clock::now));
         assert_eq!(meter.opened(), 3);
     }
 
@@ -161,7 +166,7 @@ mod tests {
         let mut meter = FrameMeter::new(100);
         let mut bytes = vec![0; 24];
         bytes.extend((0..5000).flat_map(|_| [frame(0x1, 20), frame(0x0, 100)].concat()));
-        assert!(meter.take(&bytes, clock::now()));
+        assert!(meter.take(&bytes, clock::now));
     }
 
     #[test]
@@ -171,10 +176,10 @@ mod tests {
         let mut bytes = vec![0; 24];
         bytes.extend((0..90).flat_map(|_| frame(0x6, 8)));
         for piece in bytes.chunks(7) {
-            assert!(meter.take(piece, start));
+            assert!(meter.take(piece, || start));
         }
         let later = start + Duration::from_secs(11);
         let more: Vec<u8> = (0..90).flat_map(|_| frame(0x6, 8)).collect();
-        assert!(meter.take(&more, later));
+        assert!(meter.take(&more, || later));
     }
 }

@@ -5,6 +5,8 @@
 
 use std::ops::Range;
 
+use memchr::memchr;
+
 use crate::denial::{Code, Denial};
 use crate::limits::{Limits, size};
 
@@ -45,8 +47,7 @@ pub(crate) enum Version {
 /// instead of waited for until the deadline.
 pub(crate) fn end(bytes: &[u8], from: usize) -> Option<usize> {
     let mut at = from.saturating_sub(3);
-    while let Some(offset) = bytes.get(at..).and_then(|rest| rest.iter().position(|b| *b == b'\n'))
-    {
+    while let Some(offset) = bytes.get(at..).and_then(|rest| memchr(b'\n', rest)) {
         let next = at + offset + 1;
         match (bytes.get(next), bytes.get(next + 1)) {
             (Some(b'\n'), _) => return Some(next + 1),
@@ -131,7 +132,7 @@ impl Lines<'_> {
     /// The next line without its CRLF.
     fn next(&mut self) -> Result<Range<usize>, Denial> {
         let rest = self.bytes.get(self.at..).unwrap_or_default();
-        let lf = rest.iter().position(|b| *b == b'\n').ok_or_else(|| bad("a line has no end"))?;
+        let lf = memchr(b'\n', rest).ok_or_else(|| bad("a line has no end"))?;
         let cr = lf.checked_sub(1).filter(|i| rest.get(*i) == Some(&b'\r'));
         let cr = cr.ok_or_else(|| bad("a line ends with a bare line feed"))?;
         let line = self.at..self.at + cr;
@@ -194,14 +195,15 @@ fn field(bytes: &[u8], line: Range<usize>) -> Result<(Range<usize>, Range<usize>
     if matches!(text.first(), Some(b' ' | b'\t')) {
         return Err(bad("a header field is folded over two lines"));
     }
-    let colon =
-        text.iter().position(|b| *b == b':').ok_or_else(|| bad("a header field has no colon"))?;
+    let colon = memchr(b':', text).ok_or_else(|| bad("a header field has no colon"))?;
     let name = slice(text, &(0..colon));
     if name.is_empty() || !name.iter().all(|b| is_token(*b)) {
         return Err(bad("a header field name is not a token"));
     }
     let value = slice(text, &(colon + 1..text.len()));
-    if value.iter().any(|b| (*b < b' ' && *b != b'\t') || *b == 0x7f) {
+    // No early exit: whole blocks are looked at in a few instructions.
+    let is_control = |b: u8| ((b < b' ') & (b != b'\t')) | (b == 0x7f);
+    if value.iter().fold(false, |found, b| found | is_control(*b)) {
         return Err(bad("a header field value has a control byte"));
     }
     let lead = value.iter().take_while(|b| is_blank(**b)).count();
@@ -335,8 +337,26 @@ const fn is_blank(b: u8) -> bool {
     matches!(b, b' ' | b'\t')
 }
 
+fn is_token(b: u8) -> bool {
+    TOKEN.get(usize::from(b)).copied().unwrap_or_default()
+}
+
+/// Looked up instead of compared with every range.
+const TOKEN: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte: u8 = 0;
+    while byte < 128 {
+        #[expect(clippy::indexing_slicing, reason = "evaluated by the compiler, in bounds")]
+        {
+            table[byte as usize] = is_token_byte(byte);
+        }
+        byte += 1;
+    }
+    table
+};
+
 /// RFC 9110 §5.6.2.
-const fn is_token(b: u8) -> bool {
+const fn is_token_byte(b: u8) -> bool {
     matches!(b, b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'^'..=b'`' | b'|' | b'~'
         | b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z')
 }

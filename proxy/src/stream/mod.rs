@@ -8,9 +8,11 @@
 pub(crate) mod framing;
 mod h2_frames;
 pub(crate) mod head;
+mod silence;
 mod socket;
 mod wire;
 
 pub(crate) use h2_frames::Signals;
+pub(crate) use silence::Silence;
 pub(crate) use socket::{Replay, Socket};
 pub(crate) use wire::{NextHead, Wire};

@@ -25,6 +25,7 @@ use tokio_rustls::server::TlsStream;
 use super::framing::Body;
 use super::h2_frames::{FrameMeter, Signals};
 use super::head::{self, Head};
+use super::silence::Silence;
 use super::socket::Replay;
 use crate::clock;
 use crate::denial::{Code, Denial};
@@ -70,6 +71,8 @@ pub(crate) struct Wire {
     outbuf: BytesMut,
     limits: Arc<Limits>,
     slot: Arc<Slot>,
+    /// Between requests.
+    silence: Silence,
     body_began: Option<Instant>,
     body_bytes: u64,
     body_timer: Option<Pin<Box<Sleep>>>,
@@ -124,6 +127,7 @@ impl Wire {
             protocol,
             inbuf: BytesMut::new(),
             outbuf: BytesMut::new(),
+            silence: Silence::new(ms(limits.keepalive_ms)),
             limits,
             slot: Arc::new(Slot::default()),
             body_began: None,
@@ -167,13 +171,19 @@ impl Wire {
         self.slot = Arc::new(Slot::default());
         if self.inbuf.is_empty() {
             self.inbuf = BytesMut::new();
-            // Pingora's timer: coarse, and free for the many waits that never run out.
+            // What says nothing at all is not waited for as long as what has asked before.
             let patience =
                 if self.is_fresh { self.limits.head_ms } else { self.limits.keepalive_ms };
-            match pingora_timeout::timeout(ms(patience), self.first_bytes()).await {
-                Ok(Ok(n)) if n > 0 => {}
-                _ => return NextHead::Closed,
+            self.silence.set_limit(ms(patience));
+            if !matches!(self.first_bytes().await, Ok(n) if n > 0) {
+                return NextHead::Closed;
             }
+        }
+        // Nearly always it is here as a whole already, and no deadline need be set.
+        match self.head_so_far(0) {
+            Ok(Some(head)) => return self.accept(head),
+            Ok(None) => {}
+            Err(refused) => return refused,
         }
         match tokio::time::timeout(ms(self.limits.head_ms), self.whole_head()).await {
             Ok(Ok(head)) => self.accept(head),
@@ -196,11 +206,16 @@ impl Wire {
     }
 
     /// Waits for bytes without holding a buffer: an idle connection costs no more than its socket.
+    /// Nothing came in time: an error.
     async fn first_bytes(&mut self) -> io::Result<usize> {
+        self.silence.begin();
         std::future::poll_fn(|cx| {
             let mut stack = [const { MaybeUninit::uninit() }; 4096];
             let mut first = ReadBuf::uninit(&mut stack);
-            ready!(self.poll_fill(cx, &mut first))?;
+            if self.poll_fill(cx, &mut first)?.is_pending() {
+                ready!(self.silence.poll_end(cx));
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            }
             self.inbuf.extend_from_slice(first.filled());
             Poll::Ready(Ok(first.filled().len()))
         })
@@ -208,14 +223,8 @@ impl Wire {
     }
 
     async fn whole_head(&mut self) -> Result<Head, NextHead> {
-        let mut seen = 0;
         loop {
-            if let Some(end) = head::end(&self.inbuf, seen) {
-                let bytes = self.inbuf.get(..end).unwrap_or_default();
-                return head::parse(bytes, &self.limits).map_err(NextHead::Refused);
-            }
-            seen = self.inbuf.len();
-            self.refuse_early(seen)?;
+            let seen = self.inbuf.len();
             self.inbuf.reserve(4096);
             let read = match &mut self.transport {
                 Transport::Plain(s) => s.read_buf(&mut self.inbuf).await,
@@ -224,7 +233,20 @@ impl Wire {
             if !matches!(read, Ok(n) if n > 0) {
                 return Err(NextHead::Closed);
             }
+            if let Some(head) = self.head_so_far(seen)? {
+                return Ok(head);
+            }
         }
+    }
+
+    /// The head, if it is here as a whole; its end is looked for behind the first `seen` bytes.
+    fn head_so_far(&self, seen: usize) -> Result<Option<Head>, NextHead> {
+        let Some(end) = head::end(&self.inbuf, seen) else {
+            self.refuse_early(self.inbuf.len())?;
+            return Ok(None);
+        };
+        let bytes = self.inbuf.get(..end).unwrap_or_default();
+        head::parse(bytes, &self.limits).map(Some).map_err(NextHead::Refused)
     }
 
     /// Refuses what cannot become a request head, without waiting for its end.
@@ -467,7 +489,7 @@ impl Wire {
         ready!(self.poll_fill(cx, buf))?;
         let fresh = buf.filled().get(before..).unwrap_or_default();
         if let Protocol::H2 { meter, signals, is_flooded } = &mut self.protocol {
-            let is_within = meter.take(fresh, clock::now());
+            let is_within = meter.take(fresh, clock::now);
             signals.set_opened(meter.opened());
             if !is_within {
                 *is_flooded = true;

@@ -1,0 +1,155 @@
+//! Waits for changes of a watched value, over and over, at the price of one registration.
+//!
+//! A connection waits for the same two things beside each of its requests: a shutdown and a change
+//! of plans. `watch::Receiver::changed` puts itself into a list under a lock when it is first
+//! polled, visits it with every further poll, and leaves it when dropped. Done for every request
+//! that is measurable, and nearly nothing ever changes.
+
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+
+use tokio::sync::watch;
+
+/// Completes with the next change, and hands the receiver back.
+type Next<T> = Pin<Box<dyn Future<Output = (watch::Receiver<T>, Change)> + Send + Sync>>;
+
+/// What became of a watched value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// It has another value.
+    Changed,
+    /// It will never change again.
+    Ended,
+}
+
+/// Changes of one watched value, from the moment this was made.
+pub(crate) struct Changes<T> {
+    /// Sees what `next` sees; asking it costs no more than a load.
+    seen: watch::Receiver<T>,
+    next: Next<T>,
+    /// Whom `next` wakes.
+    waker: Option<Waker>,
+}
+
+impl<T> fmt::Debug for Changes<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Changes").finish_non_exhaustive()
+    }
+}
+
+impl<T: Send + Sync + Copy + 'static> Changes<T> {
+    pub(crate) fn new(receiver: watch::Receiver<T>) -> Self {
+        Self { seen: receiver.clone(), next: next(receiver), waker: None }
+    }
+
+    /// The value as it stands.
+    pub(crate) fn now(&self) -> T {
+        *self.seen.borrow()
+    }
+
+    /// Waits for the next change that was not reported yet. Dropping this loses nothing.
+    pub(crate) async fn changed(&mut self) -> Change {
+        std::future::poll_fn(|cx| self.poll(cx)).await
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Change> {
+        let is_waiting = self.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
+        if is_waiting && matches!(self.seen.has_changed(), Ok(false)) {
+            return Poll::Pending;
+        }
+        match self.next.as_mut().poll(cx) {
+            Poll::Ready((receiver, change)) => {
+                *self = Self::new(receiver);
+                Poll::Ready(change)
+            }
+            Poll::Pending => {
+                self.waker = Some(cx.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+}
+
+fn next<T: Send + Sync + 'static>(mut receiver: watch::Receiver<T>) -> Next<T> {
+    Box::pin(async move {
+        // Never made to yield by a budget that others used up: a pending answer must mean that
+        // the waker is in the list.
+        let change = match tokio::task::unconstrained(receiver.changed()).await {
+            Ok(()) => Change::Changed,
+            Err(_) => Change::Ended,
+        };
+        (receiver, change)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Wake;
+
+    use super::*;
+
+    /// Counts how often it was woken.
+    #[derive(Default)]
+    struct Count(AtomicUsize);
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    /// Polls once, as the task that `count` stands for.
+    fn poll(changes: &mut Changes<u64>, count: &Arc<Count>) -> Poll<Change> {
+        let waker = Waker::from(Arc::clone(count));
+        changes.poll(&mut Context::from_waker(&waker))
+    }
+
+    #[test]
+    fn every_change_is_reported_once_however_often_it_was_waited_for() {
+        let (sender, receiver) = watch::channel(0);
+        let (mut changes, task) = (Changes::new(receiver), Arc::new(Count::default()));
+        for round in 1..4 {
+            for _ in 0..3 {
+                assert_eq!(poll(&mut changes, &task), Poll::Pending);
+            }
+            sender.send_replace(round);
+            assert_eq!(task.0.load(Ordering::SeqCst), usize::try_from(round).unwrap());
+            assert_eq!(poll(&mut changes, &task), Poll::Ready(Change::Changed));
+            assert_eq!(changes.now(), round);
+        }
+    }
+
+    #[test]
+    fn a_change_that_nobody_waited_for_is_reported_all_the_same() {
+        let (sender, receiver) = watch::channel(0);
+        let (mut changes, task) = (Changes::new(receiver), Arc::new(Count::default()));
+        sender.send_replace(1);
+        assert_eq!(poll(&mut changes, &task), Poll::Ready(Change::Changed));
+        assert_eq!(poll(&mut changes, &task), Poll::Pending);
+    }
+
+    #[test]
+    fn whoever_polled_last_is_woken() {
+        let (sender, receiver) = watch::channel(0);
+        let mut changes = Changes::new(receiver);
+        let (first, second) = (Arc::new(Count::default()), Arc::new(Count::default()));
+        assert_eq!(poll(&mut changes, &first), Poll::Pending);
+        assert_eq!(poll(&mut changes, &second), Poll::Pending);
+        sender.send_replace(1);
+        assert_eq!(first.0.load(Ordering::SeqCst), 0);
+        assert_eq!(second.0.load(Ordering::SeqCst), 1);
+    }
+
+    #[test]
+    fn the_end_is_told_apart_from_a_change_and_told_again() {
+        let (sender, receiver) = watch::channel(0);
+        let (mut changes, task) = (Changes::new(receiver), Arc::new(Count::default()));
+        assert_eq!(poll(&mut changes, &task), Poll::Pending);
+        drop(sender);
+        assert_eq!(poll(&mut changes, &task), Poll::Ready(Change::Ended));
+        assert_eq!(poll(&mut changes, &task), Poll::Ready(Change::Ended));
+    }
+}
