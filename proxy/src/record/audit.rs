@@ -2,24 +2,22 @@
 //!
 //! One thread writes. The data path hands an event over through a bounded queue and never waits;
 //! what does not fit is counted. While the log cannot be written, nothing with a credential is
-//! sent: a use of a credential that nobody can see afterwards must not happen.
+//! sent: a use of a credential that nobody can see afterwards must not happen. What was handed over
+//! by then is kept, within the bound of the queue, and written when there is room again.
 
 use std::cell::RefCell;
-use std::fs::{File, OpenOptions};
-use std::io::{BufWriter, Seek, SeekFrom, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use aws_lc_rs::digest;
 use prometheus::IntCounter;
 use tokio::sync::broadcast;
 
 use super::event::Event;
 use super::line;
-use super::verify::{self, GENESIS};
+use super::log::{Log, Volume};
 use crate::metrics::Metrics;
 
 /// How long a record may wait in memory before it is in the file.
@@ -41,30 +39,11 @@ struct Queue {
     capacity: usize,
 }
 
-/// Records as JSON, one behind the other, and where each of them ends: nobody has to look for it.
-#[derive(Debug, Default)]
-struct Batch {
-    text: Vec<u8>,
-    ends: Vec<usize>,
-}
-
-impl Batch {
-    fn records(&self) -> impl Iterator<Item = &[u8]> {
-        let starts = std::iter::once(0).chain(self.ends.iter().copied());
-        starts.zip(&self.ends).filter_map(|(start, end)| self.text.get(start..*end))
-    }
-
-    fn clear(&mut self) {
-        self.text.clear();
-        self.text.shrink_to(BATCH_BYTES_KEPT);
-        self.ends.clear();
-        self.ends.shrink_to(BATCH_BYTES_KEPT / size_of::<usize>());
-    }
-}
-
 #[derive(Debug, Default)]
 struct Waiting {
-    batch: Batch,
+    /// Records as JSON, one behind the other, each ended by a line feed.
+    text: Vec<u8>,
+    records: usize,
     /// Batches asked for and batches written: a flush waits until they meet.
     flushes_asked: u64,
     flushes_done: u64,
@@ -79,14 +58,15 @@ impl Queue {
     /// `false`: the queue is full.
     fn push(&self, record: &[u8]) -> bool {
         let mut waiting = self.lock();
-        let batch = &mut waiting.batch;
-        if batch.ends.len() >= self.capacity {
+        if waiting.records >= self.capacity {
             return false;
         }
-        batch.text.extend_from_slice(record);
-        batch.ends.push(batch.text.len());
-        let full = batch.text.len() >= BATCH_BYTES;
-        let is_due = batch.ends.len() == 1 || full && batch.text.len() - record.len() < BATCH_BYTES;
+        waiting.text.extend_from_slice(record);
+        waiting.text.push(b'\n');
+        waiting.records += 1;
+        let before = waiting.text.len() - record.len() - 1;
+        let is_due = waiting.records == 1
+            || before < BATCH_BYTES && waiting.text.len() >= BATCH_BYTES;
         drop(waiting);
         if is_due {
             self.changed.notify_all();
@@ -96,16 +76,16 @@ impl Queue {
 
     /// Waits for something to do.
     fn wait(&self) {
-        let idle = |w: &mut Waiting| {
-            w.batch.ends.is_empty() && w.flushes_asked == w.flushes_done && !w.closed
-        };
+        let idle =
+            |w: &mut Waiting| w.records == 0 && w.flushes_asked == w.flushes_done && !w.closed;
         drop(self.changed.wait_while(self.lock(), idle));
     }
 
-    /// Lets a batch gather, unless it is large already or somebody is waiting for it.
-    fn gather(&self) {
+    /// Lets a batch gather, or a while pass, unless it has `enough` bytes already or somebody is
+    /// waiting for it.
+    fn gather(&self, enough: usize) {
         let patient = |w: &mut Waiting| {
-            w.flushes_asked == w.flushes_done && !w.closed && w.batch.text.len() < BATCH_BYTES
+            w.flushes_asked == w.flushes_done && !w.closed && w.text.len() < enough
         };
         drop(self.changed.wait_timeout_while(self.lock(), FLUSH_EVERY, patient));
     }
@@ -127,16 +107,25 @@ impl Recorder {
         capacity: usize,
         metrics: Arc<Metrics>,
     ) -> std::io::Result<Self> {
+        Self::open_on::<File>(path, capacity, metrics)
+    }
+
+    fn open_on<V: Volume + Send + 'static>(
+        path: &Path,
+        capacity: usize,
+        metrics: Arc<Metrics>,
+    ) -> std::io::Result<Self> {
         let queue = Arc::new(Queue { state: Mutex::default(), changed: Condvar::new(), capacity });
         let (tail, _) = broadcast::channel(TAIL_EVENTS);
         let healthy = Arc::new(AtomicBool::new(true));
         let writer = Writer {
-            log: Log::open(path)?,
+            log: Log::<V>::open(path)?,
             queue: Arc::clone(&queue),
             tail: tail.clone(),
             healthy: Arc::clone(&healthy),
             written: metrics.audit_records.with_label_values(&["file", "ok"]),
             metrics: Arc::clone(&metrics),
+            pending: Pending::default(),
         };
         std::thread::Builder::new().name("audit".into()).spawn(move || writer.run())?;
         Ok(Self { queue, tail, healthy, metrics })
@@ -154,6 +143,7 @@ impl Recorder {
         }
         let taken = SCRATCH.with_borrow_mut(|scratch| {
             scratch.clear();
+            // JSON escapes line feeds, so a record is one line whatever it holds.
             line::write(scratch, event);
             self.queue.push(scratch)
         });
@@ -167,7 +157,7 @@ impl Recorder {
         self.tail.subscribe()
     }
 
-    /// Returns when everything handed over before is in the file.
+    /// Returns when everything handed over before is in the file, or was tried in vain.
     pub(crate) fn flush(&self) {
         let mut waiting = self.queue.lock();
         waiting.flushes_asked += 1;
@@ -185,144 +175,227 @@ impl Drop for Recorder {
     }
 }
 
-struct Writer {
-    log: Log,
+struct Writer<V> {
+    log: Log<V>,
     queue: Arc<Queue>,
     tail: broadcast::Sender<Arc<str>>,
     healthy: Arc<AtomicBool>,
     metrics: Arc<Metrics>,
     written: IntCounter,
+    /// Records that were taken from the queue and are not in the file.
+    pending: Pending,
 }
 
-impl Writer {
+#[derive(Default)]
+struct Pending {
+    text: Vec<u8>,
+    records: usize,
+}
+
+impl<V: Volume> Writer<V> {
     fn run(mut self) {
-        let mut batch = Batch::default();
         loop {
-            self.queue.wait();
-            self.queue.gather();
-            let (flushes, closed) = {
-                let mut waiting = self.queue.lock();
-                std::mem::swap(&mut waiting.batch, &mut batch);
-                (waiting.flushes_asked, waiting.closed)
-            };
-            self.metrics.audit_queue.set(i64::try_from(batch.ends.len()).unwrap_or(i64::MAX));
-            for record in batch.records() {
-                self.write(record);
+            if self.healthy.load(Ordering::Acquire) {
+                self.queue.wait();
+                self.queue.gather(BATCH_BYTES);
+            } else {
+                // A log that cannot be written is tried again at that pace, however much waits.
+                self.queue.gather(usize::MAX);
             }
-            batch.clear();
-            self.settle();
+            let (flushes, closed) = self.take();
+            let written = self.write();
+            self.settle(written.is_ok());
             self.queue.lock().flushes_done = flushes;
             self.queue.changed.notify_all();
             if closed {
                 return;
             }
-            while !self.healthy.load(Ordering::Acquire) {
-                // A log that failed is tried again until it works: nothing with a credential
-                // passes meanwhile.
-                std::thread::sleep(FLUSH_EVERY);
-                self.settle();
-                if self.queue.lock().closed {
-                    return;
-                }
-            }
         }
     }
 
-    fn write(&mut self, record: &[u8]) {
-        let line = self.log.append(record);
-        if line.is_err() {
-            self.healthy.store(false, Ordering::Release);
-            self.metrics.audit_records.with_label_values(&["file", "error"]).inc();
+    /// Takes over what waits, unless as much as may wait is here already: then the queue fills up
+    /// behind it, and what does not fit there is counted.
+    fn take(&mut self) -> (u64, bool) {
+        let mut waiting = self.queue.lock();
+        if self.pending.text.is_empty() {
+            std::mem::swap(&mut waiting.text, &mut self.pending.text);
+        } else if self.pending.records < self.queue.capacity {
+            self.pending.text.append(&mut waiting.text);
+        } else {
+            return (waiting.flushes_asked, waiting.closed);
+        }
+        self.pending.records += std::mem::take(&mut waiting.records);
+        let records = i64::try_from(self.pending.records).unwrap_or(i64::MAX);
+        self.metrics.audit_queue.set(records);
+        (waiting.flushes_asked, waiting.closed)
+    }
+
+    /// Writes what is pending; what could not be written stays.
+    fn write(&mut self) -> std::io::Result<()> {
+        if !self.healthy.load(Ordering::Acquire) {
+            self.log.reopen()?;
+        }
+        let mut done = 0;
+        let mut result = Ok(());
+        while done < self.pending.text.len() && result.is_ok() {
+            let rest = self.pending.text.get(done..).unwrap_or_default();
+            result = self.log.append(rest).map(|appended| {
+                done += appended.bytes;
+                self.pending.records = self.pending.records.saturating_sub(appended.records);
+                self.written.inc_by(appended.records as u64);
+                self.tell();
+            });
+        }
+        self.pending.text.drain(..done);
+        self.pending.text.shrink_to(BATCH_BYTES_KEPT);
+        result
+    }
+
+    /// Shows the lines that were written last to whoever follows the log.
+    fn tell(&self) {
+        if self.tail.receiver_count() == 0 {
             return;
         }
-        self.written.inc();
-        if self.tail.receiver_count() > 0 {
+        for line in self.log.written().split(|b| *b == b'\n').filter(|line| !line.is_empty()) {
             // Whoever listened may be gone by now: no error.
-            let _ = self.tail.send(String::from_utf8_lossy(&self.log.line).into());
+            let _ = self.tail.send(String::from_utf8_lossy(line).into());
         }
     }
 
-    /// Flushes; a log that failed is opened again, so that it heals by itself.
-    fn settle(&mut self) {
-        let flushed =
-            if self.healthy.load(Ordering::Acquire) { self.log.flush() } else { self.log.reopen() };
-        let healthy = flushed.is_ok();
+    fn settle(&self, healthy: bool) {
+        if !healthy {
+            self.metrics.audit_records.with_label_values(&["file", "error"]).inc();
+        }
         if self.healthy.swap(healthy, Ordering::AcqRel) != healthy {
             tracing::error!(healthy, "the audit log changed its health");
         }
     }
 }
 
-struct Log {
-    path: PathBuf,
-    file: BufWriter<File>,
-    seq: u64,
-    head: String,
-    /// The line that was written last.
-    line: Vec<u8>,
-}
-
-impl Log {
-    fn open(path: &Path) -> std::io::Result<Self> {
-        let (seq, head) = verify::last(path)?;
-        let mut file = OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
-        file.seek(SeekFrom::End(0))?;
-        Ok(Self {
-            path: path.into(),
-            file: BufWriter::with_capacity(64 * 1024, file),
-            seq,
-            head,
-            line: Vec::new(),
-        })
-    }
-
-    /// Puts the record into the chain: what is hashed is the line without its own hash.
-    fn append(&mut self, record: &[u8]) -> std::io::Result<()> {
-        let body = record.strip_prefix(b"{").and_then(|r| r.strip_suffix(b"}")).unwrap_or_default();
-        self.line.clear();
-        write!(self.line, "{{\"seq\":{},\"prev\":\"{}\",", self.seq + 1, self.head)?;
-        self.line.extend_from_slice(body);
-        self.line.push(b'}');
-        let hash = hash(&self.line);
-        self.line.pop();
-        write!(self.line, ",\"hash\":\"{hash}\"}}")?;
-        self.file.write_all(&self.line)?;
-        self.file.write_all(b"\n")?;
-        self.seq += 1;
-        self.head = hash;
-        Ok(())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        self.file.flush()
-    }
-
-    /// After a failure the buffer may hold half a line: what the file holds is the truth, and a
-    /// half line at its end is cut off, so that the chain goes on from the last whole record.
-    fn reopen(&mut self) -> std::io::Result<()> {
-        let path = self.path.clone();
-        let fresh = Self::open(&path)?;
-        let stale = std::mem::replace(self, fresh);
-        let (_, _unwritten) = stale.file.into_parts();
-        self.flush()
-    }
-}
-
-/// SHA-256 in hexadecimal.
-pub(super) fn hash(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digit = |n: u8| DIGITS.get(usize::from(n)).copied().map_or('0', char::from);
-    let mut text = String::with_capacity(GENESIS.len());
-    for byte in digest::digest(&digest::SHA256, bytes).as_ref() {
-        text.push(digit(byte >> 4));
-        text.push(digit(byte & 15));
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs::OpenOptions;
+    use std::io::{self, Write};
+    use std::sync::atomic::AtomicUsize;
+
+    use super::super::verify;
     use super::*;
+
+    /// Bytes that still fit on the disk of [`Small`].
+    static ROOM: AtomicUsize = AtomicUsize::new(0);
+
+    /// A disk that fills: it takes what fits of a write, and then nothing.
+    struct Small(File);
+
+    impl Write for Small {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let room = ROOM.load(Ordering::SeqCst).min(bytes.len());
+            if room == 0 {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            let written = self.0.write(&bytes[..room])?;
+            ROOM.fetch_sub(written, Ordering::SeqCst);
+            Ok(written)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            self.0.flush()
+        }
+    }
+
+    impl Volume for Small {
+        fn open(path: &Path) -> io::Result<Self> {
+            <File as Volume>::open(path).map(Self)
+        }
+
+        fn length(&self) -> io::Result<u64> {
+            self.0.length()
+        }
+
+        fn cut(&self, length: u64) -> io::Result<()> {
+            let freed = self.0.length()?.saturating_sub(length);
+            ROOM.fetch_add(usize::try_from(freed).unwrap(), Ordering::SeqCst);
+            self.0.cut(length)
+        }
+    }
+
+    #[test]
+    fn a_disk_that_fills_loses_no_record_that_fits_the_queue_and_recovers_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("audit.jsonl");
+        let metrics = Arc::new(Metrics::new().unwrap());
+        ROOM.store(2_500, Ordering::SeqCst);
+        let recorder = Recorder::open_on::<Small>(&path, 64, Arc::clone(&metrics)).unwrap();
+        let record = |status| recorder.record(&Event { status, ..Event::default() });
+        record(0);
+        recorder.flush();
+        assert!(recorder.is_healthy());
+        for status in 1..=40 {
+            record(status);
+        }
+        recorder.flush();
+        assert!(!recorder.is_healthy(), "a full disk was not noticed");
+        for status in 41..=50 {
+            record(status);
+            recorder.flush();
+            assert!(!recorder.is_healthy(), "healthy again without room");
+        }
+        let written = metrics.audit_records.with_label_values(&["file", "ok"]).get();
+        assert!(written < 40, "{written} records fit where they do not");
+        ROOM.store(usize::MAX / 2, Ordering::SeqCst);
+        recorder.flush();
+        assert!(recorder.is_healthy(), "room did not heal the log");
+        assert_eq!(verify::verify(&path).unwrap().records, 51);
+        let text = std::fs::read_to_string(&path).unwrap();
+        for (status, line) in text.lines().enumerate() {
+            assert!(line.contains(&format!("\"status\":{status},")), "{status}: {line}");
+        }
+    }
+
+    #[test]
+    fn what_waits_for_a_full_disk_is_bounded_and_what_does_not_fit_is_counted() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("audit.jsonl");
+        let metrics = Arc::new(Metrics::new().unwrap());
+        let recorder = Recorder::open_on::<Full>(&path, 8, Arc::clone(&metrics)).unwrap();
+        for _ in 0..100 {
+            recorder.record(&Event::default());
+        }
+        recorder.flush();
+        for _ in 0..100 {
+            recorder.record(&Event::default());
+        }
+        let dropped = metrics.audit_records.with_label_values(&["file", "dropped"]).get();
+        assert!((200 - 3 * 8..=200 - 8).contains(&dropped), "{dropped} of 200 were dropped");
+        assert_eq!(std::fs::read(&path).unwrap(), b"");
+    }
+
+    /// A disk without any room.
+    struct Full(File);
+
+    impl Write for Full {
+        fn write(&mut self, _bytes: &[u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::StorageFull.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Volume for Full {
+        fn open(path: &Path) -> io::Result<Self> {
+            <File as Volume>::open(path).map(Self)
+        }
+
+        fn length(&self) -> io::Result<u64> {
+            self.0.length()
+        }
+
+        fn cut(&self, length: u64) -> io::Result<()> {
+            self.0.cut(length)
+        }
+    }
 
     fn recorder(path: &Path) -> Recorder {
         Recorder::open(path, 64, Arc::new(Metrics::new().unwrap())).unwrap()

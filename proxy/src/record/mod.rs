@@ -3,6 +3,7 @@
 mod audit;
 mod event;
 mod line;
+mod log;
 mod text;
 mod verify;
 
