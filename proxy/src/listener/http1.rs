@@ -76,20 +76,26 @@ async fn next(
         next = wire.next_head() => next,
         _ = watches.shutdown.changed() => return None,
     };
-    match next {
-        NextHead::Ready(head) => {
-            let form = check_form(wire.head_bytes(&head), &head, &connection.scope);
-            if let Err(denial) = form {
-                refuse(wire, connection, front, &denial.closing()).await;
-                return None;
-            }
-            Some(head)
-        }
+    let checked = match next {
+        NextHead::Ready(head) => formed(wire, head, &connection.scope),
+        NextHead::Closed | NextHead::Refused(_) => next,
+    };
+    match checked {
+        NextHead::Ready(head) => Some(head),
         NextHead::Closed => None,
         NextHead::Refused(denial) => {
             refuse(wire, connection, front, &denial.closing()).await;
             None
         }
+    }
+}
+
+/// A head in a form that belongs here, with its host in one spelling.
+fn formed(wire: &mut Wire, head: Head, scope: &Scope) -> NextHead {
+    match check_form(wire.head_bytes(&head), &head, scope) {
+        Ok(None) => NextHead::Ready(head),
+        Ok(Some(spelling)) => wire.respell_host(&head, spelling),
+        Err(denial) => NextHead::Refused(denial),
     }
 }
 

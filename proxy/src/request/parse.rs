@@ -1,6 +1,7 @@
 //! Step one: a request becomes a value, in the one form that policy is written in.
 
 use std::borrow::Cow;
+use std::ops::Range;
 use std::sync::Arc;
 
 use http::{HeaderMap, Method, Version};
@@ -98,11 +99,17 @@ pub(super) fn request(
 
 /// Checks that target and Host can belong to a request on this connection. Pingora looks at them
 /// too, before we are asked, and what it does not like it refuses without a reason or a record.
-pub(crate) fn check_form(bytes: &[u8], head: &Head, scope: &Scope) -> Result<(), Denial> {
+/// It compares byte by byte: where Host agrees in another spelling than the target's, the result is
+/// where the target's stands.
+pub(crate) fn check_form(
+    bytes: &[u8],
+    head: &Head,
+    scope: &Scope,
+) -> Result<Option<Range<usize>>, Denial> {
     let (method, target) = (slice(bytes, &head.method), slice(bytes, &head.target));
     let is_tunnelled = matches!(scope, Scope::Tunnel(_));
     if method == b"CONNECT" {
-        return if is_tunnelled { Err(bad("CONNECT inside a tunnel")) } else { Ok(()) };
+        return if is_tunnelled { Err(bad("CONNECT inside a tunnel")) } else { Ok(None) };
     }
     let host = head.host.as_ref().map(|range| slice(bytes, range));
     if let Some(host) = host
@@ -111,15 +118,18 @@ pub(crate) fn check_form(bytes: &[u8], head: &Head, scope: &Scope) -> Result<(),
         canonical_authority(host, Scheme::Http)?;
     }
     if target.first() == Some(&b'/') {
-        return Ok(());
+        return Ok(None);
     }
     let rest =
         target.strip_prefix(b"http://").filter(|_| !is_tunnelled).ok_or_else(|| bad(FORMS))?;
-    let authority = canonical_authority(split_absolute(rest).0, Scheme::Http)?;
+    let named = split_absolute(rest).0;
+    let authority = canonical_authority(named, Scheme::Http)?;
     let default = Some(Scheme::Http.default_port());
+    let start = head.target.end - rest.len();
     match host {
         Some(host) if !authority.agrees(host, default) => Err(disagreement(host, default)),
-        Some(_) | None => Ok(()),
+        Some(host) if host != named => Ok(Some(start..start + named.len())),
+        Some(_) | None => Ok(None),
     }
 }
 

@@ -6,6 +6,7 @@
 
 use std::io;
 use std::mem::MaybeUninit;
+use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -264,6 +265,22 @@ impl Wire {
     /// The bytes of the head that [`Wire::next_head`] returned.
     pub(crate) fn head_bytes(&self, head: &Head) -> &[u8] {
         self.inbuf.get(..head.length).unwrap_or_default()
+    }
+
+    /// Gives Host the bytes that stand at `spelling`, and reads the head again.
+    pub(crate) fn respell_host(&mut self, head: &Head, spelling: Range<usize>) -> NextHead {
+        let Some(host) = head.host.clone() else {
+            return NextHead::Refused(Denial::new(Code::BadFraming, "no Host field"));
+        };
+        let bytes = std::mem::take(&mut self.inbuf);
+        for part in [0..host.start, spelling, host.end..bytes.len()] {
+            self.inbuf.extend_from_slice(head::slice(&bytes, &part));
+        }
+        let end = head::end(&self.inbuf, 0).unwrap_or_default();
+        match head::parse(head::slice(&self.inbuf, &(0..end)), &self.limits) {
+            Ok(head) => self.accept(head),
+            Err(denial) => NextHead::Refused(denial),
+        }
     }
 
     /// Consumes the head without handing it to anyone: for CONNECT, which ends HTTP here.
