@@ -196,6 +196,7 @@ fn proxy_settings(root: &mut Table<'_>, base: &Path, data_dir: &Path) -> ProxyCo
         drain_seconds: 30,
         ca: CaFiles { certificate: data_dir.join("ca.pem"), key: data_dir.join("ca-key.pem") },
         audit: data_dir.join("audit.jsonl"),
+        budgets: data_dir.join("budgets.json"),
         raw_path: false,
         dns: Vec::new(),
         operator_token: fs::read_to_string(data_dir.join("operator.token"))

@@ -192,7 +192,7 @@ impl<'s> ProfileCompiler<'s> {
                 let base = &bound.target.base_url;
                 let paths = source.paths.iter().map(|path| path.under(&base.path));
                 let wanted = Match { paths: texts(paths), ..matching(source) };
-                let effect = (source.limits, source.timeouts);
+                let effect = (source.limits.clone(), source.timeouts);
                 let mut route = bound.route(&source.name, wanted, effect);
                 route.action = source.action;
                 route.reason.clone_from(&source.reason);
@@ -220,8 +220,12 @@ impl<'s> ProfileCompiler<'s> {
             methods: template.methods.clone(),
             ..Match::default()
         };
-        let requests_per_minute = template.limits.requests_per_minute;
-        let limits = Limits { requests_per_minute, ..Limits::default() };
+        let limits = Limits {
+            max_request_bytes: template.limits.max_request_bytes,
+            requests_per_minute: template.limits.requests_per_minute,
+            concurrency: template.limits.concurrency,
+            ..Limits::default()
+        };
         let route = bound.route(name, wanted, (limits, Timeouts::default()));
         let connection = Some((bound.connection, bound.target));
         self.routes.push(Drafted { route, place, connection, sound: true });
@@ -251,7 +255,7 @@ impl<'s> ProfileCompiler<'s> {
             upstream,
             inject: Vec::new(),
             clear: crate::plan::Clear::default(),
-            limits: source.limits,
+            limits: source.limits.clone(),
             timeouts: source.timeouts,
         };
         let (place, sound) = (&source.place, source.sound);

@@ -22,6 +22,8 @@ use subtle::ConstantTimeEq;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
+use crate::approval::{APPROVAL_SECONDS_MAX, Decision, Undecidable};
+use crate::clock;
 use crate::plan::MintError;
 use crate::request::Shared;
 use crate::server::{Addresses, Reload, reload};
@@ -49,6 +51,8 @@ pub(crate) async fn serve(
         .route("/v1/sandboxes", post(mint))
         .route("/v1/sandboxes/{id}", delete(revoke))
         .route("/v1/tail", get(tail))
+        .route("/v1/approvals", get(approvals))
+        .route("/v1/approvals/{id}", post(decide))
         .layer(middleware::from_fn_with_state(state.clone(), authorize));
     let app = Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
@@ -193,6 +197,54 @@ async fn revoke(Extract(state): Extract<State>, Path(id): Path<String>) -> Respo
         StatusCode::NO_CONTENT.into_response()
     } else {
         problem(StatusCode::NOT_FOUND, "unknown_sandbox", "no session sandbox has this id")
+    }
+}
+
+async fn approvals(Extract(state): Extract<State>) -> Response {
+    let list = state.shared.approvals.list(clock::wall_seconds());
+    ([(header::CACHE_CONTROL, "no-store")], Json(json!({ "approvals": list }))).into_response()
+}
+
+/// An operator's decision; a yes is for one request unless it says for how long.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Decided {
+    decision: Choice,
+    #[serde(default)]
+    for_seconds: Option<i64>,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Choice {
+    Approve,
+    Deny,
+}
+
+async fn decide(Extract(state): Extract<State>, Path(id): Path<String>, body: Bytes) -> Response {
+    let bad = |detail: &str| problem(StatusCode::BAD_REQUEST, "bad_request", detail);
+    let wanted: Decided = match serde_json::from_slice(&body) {
+        Ok(wanted) => wanted,
+        Err(error) => return bad(&error.to_string()),
+    };
+    let decision = match (wanted.decision, wanted.for_seconds) {
+        (Choice::Deny, None) => Decision::Deny,
+        (Choice::Deny, Some(_)) => return bad("a denial is for no time"),
+        (Choice::Approve, None) => Decision::Once,
+        (Choice::Approve, Some(seconds)) if (1..=APPROVAL_SECONDS_MAX).contains(&seconds) => {
+            Decision::For(seconds)
+        }
+        (Choice::Approve, Some(_)) => return bad("forSeconds is not within 1 and 604800"),
+    };
+    match state.shared.approvals.decide(&id, decision, clock::wall_seconds()) {
+        Ok(approval) => Json(json!(approval)).into_response(),
+        Err(Undecidable::Unknown) => {
+            problem(StatusCode::NOT_FOUND, "unknown_approval", "there is no such approval")
+        }
+        Err(Undecidable::Settled(standing)) => {
+            let detail = format!("the approval no longer waits: it is {}", json!(standing));
+            problem(StatusCode::CONFLICT, "already_decided", &detail)
+        }
     }
 }
 

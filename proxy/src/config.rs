@@ -24,6 +24,8 @@ pub struct ProxyConfig {
     pub ca: CaFiles,
     /// Where the audit log is appended.
     pub audit: PathBuf,
+    /// Where budgets are kept over a restart.
+    pub budgets: PathBuf,
     /// Write the raw path of requests into the audit log (never the query).
     pub raw_path: bool,
     /// Name servers; empty means the system's.

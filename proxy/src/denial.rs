@@ -85,6 +85,12 @@ codes! {
     AddressRefused = "address_refused", 403, ContactOperator;
     /// the route's limit on requests is used up for now
     RateLimited = "rate_limited", 429, ReduceRate;
+    /// the route's budget is used up
+    BudgetExhausted = "budget_exhausted", 403, ContactOperator;
+    /// the request waits for the operator's decision
+    ApprovalPending = "approval_pending", 403, ContactOperator;
+    /// the operator decided against the request
+    ApprovalDenied = "approval_denied", 403, ContactOperator;
     /// the body is larger than the route allows
     RequestTooLarge = "request_too_large", 413, ReduceRate;
     /// the credential cannot be had, so nothing was sent
@@ -118,6 +124,8 @@ pub struct Denial {
     pub route: Option<String>,
     /// Better advice than the code's own.
     pub next_step: Option<NextStep>,
+    /// The approval that was asked for.
+    pub approval: Option<String>,
     /// Whether the connection ends with this answer, whatever its code.
     pub closes: bool,
 }
@@ -132,6 +140,7 @@ impl Denial {
             retry_after: None,
             route: None,
             next_step: None,
+            approval: None,
             closes: false,
         }
     }
@@ -154,6 +163,13 @@ impl Denial {
     #[must_use]
     pub fn route(mut self, route: impl Into<String>) -> Self {
         self.route = Some(route.into());
+        self
+    }
+
+    /// Names the approval that was asked for.
+    #[must_use]
+    pub fn approval(mut self, id: impl Into<String>) -> Self {
+        self.approval = Some(id.into());
         self
     }
 

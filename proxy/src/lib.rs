@@ -5,6 +5,7 @@
 //! what happened. It must never compile policy, keep anything but plans and cells, or send a byte
 //! that no [`request`] step has authorized.
 
+mod approval;
 mod changes;
 pub mod clock;
 pub mod config;
@@ -12,6 +13,7 @@ mod credential;
 mod denial;
 mod id;
 pub mod limits;
+mod meter;
 mod metrics;
 
 mod stream;
@@ -32,6 +34,7 @@ mod server;
 pub use denial::{Code, Denial, NextStep};
 pub use id::ExchangeId;
 pub use listener::AuthorityError;
+pub use meter::BudgetError;
 pub use metrics::{MetricKind, MetricSpec, Metrics};
 pub use plan::{Input, MintError, Minted, PublishError, Store};
 pub use server::{Addresses, Reload, Running, StartError, start};

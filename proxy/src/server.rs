@@ -15,10 +15,12 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{Semaphore, watch};
 
 use crate::admin;
+use crate::approval::Approvals;
 use crate::clock;
 use crate::config::ProxyConfig;
 use crate::limits::size;
 use crate::listener::{self, AuthorityError, CertificateAuthority, Front};
+use crate::meter::{BudgetError, Meters};
 use crate::metrics::Metrics;
 use crate::plan::{Input, PublishError, Store};
 use crate::record::Recorder;
@@ -27,6 +29,9 @@ use crate::upstream::{OwnListeners, Resolver};
 
 /// How often expiries are looked at: what has expired ends within a second.
 const EXPIRY_TICK: Duration = Duration::from_millis(250);
+
+/// How often budgets are written down.
+const BUDGET_TICK: Duration = Duration::from_millis(250);
 
 /// Why a proxy did not come up.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +57,9 @@ pub enum StartError {
         #[source]
         source: io::Error,
     },
+    /// What was used of budgets is not known, so nothing may be used of them.
+    #[error(transparent)]
+    Budgets(#[from] BudgetError),
     /// The plans cannot be put in force.
     #[error(transparent)]
     Publish(#[from] PublishError),
@@ -116,6 +124,8 @@ pub async fn start(
         metrics,
         limits: Arc::clone(&limits),
         egress_prefix: config.egress_prefix.clone(),
+        meters: Arc::new(Meters::open(config.budgets.clone())?),
+        approvals: Approvals::default(),
         raw_path: config.raw_path,
         draining: AtomicBool::new(false),
     });
@@ -146,6 +156,7 @@ pub async fn start(
     };
     tokio::spawn(admin::serve(admin, state, shutdown.subscribe()));
     tokio::spawn(expire(Arc::clone(&store)));
+    tokio::spawn(keep_budgets(Arc::clone(&shared)));
     Ok(Running {
         addresses,
         shared,
@@ -228,6 +239,26 @@ async fn expire(store: Arc<Store>) {
     }
 }
 
+/// Writes budgets down, off the data path. What a process that is killed has not yet written is
+/// at most what was used within one tick.
+async fn keep_budgets(shared: Arc<Shared>) {
+    let mut tick = tokio::time::interval(BUDGET_TICK);
+    loop {
+        tick.tick().await;
+        let shared = Arc::clone(&shared);
+        let saved = tokio::task::spawn_blocking(move || save_budgets(&shared)).await;
+        if let Ok(Err(error)) = saved {
+            tracing::error!(%error, "budgets are not written");
+        }
+    }
+}
+
+fn save_budgets(shared: &Shared) -> Result<(), BudgetError> {
+    let generation = shared.store.load();
+    shared.meters.forget(&|sandbox| generation.sandbox(sandbox).is_none());
+    shared.meters.save()
+}
+
 impl Running {
     /// Reads everything again and puts it in force. What was in force stays when that fails.
     pub fn reload(&self) -> Result<u64, ReloadError> {
@@ -241,6 +272,9 @@ impl Running {
         let drained = tokio::time::timeout(self.drain, self.alive.closed()).await;
         if drained.is_err() {
             tracing::warn!("the grace time is over; connections are closed");
+        }
+        if let Err(error) = self.shared.meters.save() {
+            tracing::error!(%error, "budgets are not written");
         }
         self.shared.recorder.flush();
     }

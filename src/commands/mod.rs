@@ -1,5 +1,6 @@
 //! One file per command.
 
+pub(crate) mod approval;
 pub(crate) mod audit;
 pub(crate) mod ca;
 pub(crate) mod completions;

@@ -45,7 +45,7 @@ fn chat(question: &Value, state: Arc<State>) -> Answer {
     if question["messages"].as_array().is_none_or(Vec::is_empty) {
         return refuse("`messages` is required");
     }
-    if question["stream"] == true { stream(state) } else { complete() }
+    if question["stream"] == true { stream(question, state) } else { complete() }
 }
 
 fn complete() -> Answer {
@@ -62,7 +62,8 @@ fn complete() -> Answer {
     )
 }
 
-fn stream(state: Arc<State>) -> Answer {
+fn stream(question: &Value, state: Arc<State>) -> Answer {
+    let tells_usage = question["stream_options"]["include_usage"] == true;
     let (sender, body) = streamed();
     tokio::spawn(async move {
         sender.send(event(&json!({ "role": "assistant", "content": "" }), None)).await;
@@ -73,6 +74,11 @@ fn stream(state: Arc<State>) -> Answer {
             sender.send(event(&json!({ "content": word }), None)).await;
         }
         sender.send(event(&json!({}), Some("stop"))).await;
+        if tells_usage {
+            let usage = json!({ "prompt_tokens": 5, "completion_tokens": 4, "total_tokens": 9 });
+            let last = json!({ "choices": [], "usage": usage });
+            sender.send(format!("data: {last}\n\n")).await;
+        }
         sender.send("data: [DONE]\n\n").await;
     });
     Response::builder().header("content-type", "text/event-stream").body(body).expect("a response")

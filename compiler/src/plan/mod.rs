@@ -16,7 +16,7 @@ use serde_json::Value;
 
 pub use credential::CredentialReference;
 pub use injection::{Clear, Injection, InjectionKind};
-pub use limits::{Limits, Timeouts};
+pub use limits::{Limits, Period, Price, Rate, Spend, Timeouts, Uses};
 pub use matching::{Condition, Match};
 pub use route::{Action, Route};
 pub use upstream::Upstream;

@@ -4,6 +4,7 @@
 //! Nothing here is a secret: of credentials there is only where they come from.
 
 mod block;
+mod limits;
 mod policy;
 mod route;
 mod targets;

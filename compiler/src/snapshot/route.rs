@@ -9,11 +9,13 @@ use crate::read::Table;
 use crate::table::is_token;
 
 use super::block::{BLOCKS, read_block};
+use super::limits::limits;
 use super::required_id;
 
 /// The largest integer that every JSON reader keeps exactly.
-const INTEGER_MAX: i64 = (1 << 53) - 1;
+pub(super) const INTEGER_MAX: i64 = (1 << 53) - 1;
 const TIMEOUT_MS_MAX: i64 = 86_400_000;
+const APPROVAL_MS_MAX: i64 = 600_000;
 
 /// A route whose patterns have been read.
 #[derive(Clone, Debug)]
@@ -98,15 +100,11 @@ fn action(table: &mut Table<'_>, within: Within) -> Action {
     ];
     let action = table.choice("action", &choices).unwrap_or_default();
     match (action, within) {
-        (Action::Hold, _) => {
-            let message = "`hold` waits for an approval, which only a control service can give";
-            table.refuse("action", "HOLD_NEEDS_CONTROL", message);
-        }
         (Action::Tunnel, Within::Binding) => {
             let message = "a tunnel carries no credential: write it under the profile's `routes`";
             table.refuse("action", "BAD_VALUE", message);
         }
-        (Action::Allow | Action::Deny | Action::Tunnel, _) => {}
+        (Action::Allow | Action::Deny | Action::Tunnel | Action::Hold, _) => {}
     }
     action
 }
@@ -239,19 +237,6 @@ fn flag(table: &mut Table<'_>, key: &str) -> bool {
     table.boolean(key).is_some_and(|flag| flag.value)
 }
 
-fn limits(table: &mut Table<'_>) -> Limits {
-    let small = |table: &mut Table<'_>, key: &str| {
-        let value = table.integer(key, 1..=i64::from(u32::MAX))?;
-        u32::try_from(value.value).ok()
-    };
-    let bytes = table.integer("max_request_bytes", 0..=INTEGER_MAX);
-    Limits {
-        max_request_bytes: bytes.and_then(|bytes| u64::try_from(bytes.value).ok()),
-        requests_per_minute: small(table, "requests_per_minute"),
-        concurrency: small(table, "concurrency"),
-    }
-}
-
 fn timeouts(table: &mut Table<'_>) -> Timeouts {
     let mut timeout = |key| {
         let value = table.integer(key, 1..=TIMEOUT_MS_MAX)?;
@@ -262,11 +247,17 @@ fn timeouts(table: &mut Table<'_>) -> Timeouts {
         connect_ms: timeout("connect_ms").unwrap_or(default.connect_ms),
         first_byte_ms: timeout("first_byte_ms"),
         idle_ms: timeout("idle_ms").unwrap_or(default.idle_ms),
+        approval_ms: table
+            .integer("approval_ms", 1..=APPROVAL_MS_MAX)
+            .and_then(|ms| u64::try_from(ms.value).ok()),
     }
 }
 
 /// What depends on more than one field.
 fn check(route: &RouteSource, table: &Table<'_>) {
+    if route.action != Action::Hold && table.contains("approval_ms") {
+        table.refuse("approval_ms", "BAD_VALUE", "`approval_ms` is about a route that holds");
+    }
     if route.action == Action::Tunnel {
         let narrow = ["paths", "path_prefixes", "methods", "headers", "query", "scheme"];
         let narrow = narrow.into_iter().chain(BLOCKS);

@@ -343,7 +343,7 @@ fn same_effect(plan: &Plan, a: &Route, b: &Route) -> bool {
         });
     injections
         && (a.action, &a.upstream, &a.clear) == (b.action, &b.upstream, &b.clear)
-        && (a.limits, a.timeouts) == (b.limits, b.timeouts)
+        && (&a.limits, a.timeouts) == (&b.limits, b.timeouts)
 }
 
 /// Whether no request can meet the conditions of both.

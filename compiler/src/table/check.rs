@@ -10,7 +10,7 @@ use crate::block::Problem;
 use crate::canonical::{self, Scheme};
 use crate::diagnostic::Diagnostic;
 use crate::pattern::{HostPattern, PathPattern};
-use crate::plan::{Action, Condition, Injection, InjectionKind, Plan, Route};
+use crate::plan::{Action, Condition, Injection, InjectionKind, Limits, Plan, Route};
 
 pub(super) const ROUTES_MAX: usize = 1_000_000;
 
@@ -219,15 +219,23 @@ impl<'p> Checker<'p> {
         let timeouts = &route.timeouts;
         let integers = [
             limits.max_request_bytes,
+            limits.requests.map(|rate| rate.count),
+            limits.bytes_out.map(|rate| rate.count),
+            limits.uses.map(|uses| uses.limit),
+            limits.spend.as_ref().map(|spend| spend.limit_micros),
             timeouts.first_byte_ms,
             Some(timeouts.connect_ms),
             Some(timeouts.idle_ms),
+            timeouts.approval_ms,
         ];
         if integers.into_iter().flatten().any(|integer| integer > INTEGER_MAX) {
             self.refuse(index, "BAD_VALUE", format!("an integer is at most {INTEGER_MAX}"));
         }
-        if limits.requests_per_minute == Some(0) || limits.concurrency == Some(0) {
-            self.refuse(index, "BAD_VALUE", "a limit of 0 allows nothing: write a deny");
+        if route.action == Action::Tunnel && *limits != Limits::default() {
+            self.refuse(index, "BAD_VALUE", "a tunnel is not counted: it has no limits");
+        }
+        for problem in limits.problems() {
+            self.refuse(index, "BAD_VALUE", problem);
         }
     }
 

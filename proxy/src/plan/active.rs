@@ -1,15 +1,13 @@
 //! A plan made ready for requests: its table, and beside every route what the request path needs.
 
-use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 
-use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use http::HeaderName;
 use sallygate_compiler::plan::{Plan, Route};
 use sallygate_compiler::table::{RouteIndex, RouteTable};
 
 use crate::credential::{Cell, ReadyInjection};
+use crate::meter::Metered;
 use crate::metrics::{Metrics, RouteSeries};
 use crate::upstream::Destination;
 
@@ -32,41 +30,9 @@ pub(crate) struct ActiveRoute {
     pub(crate) injections: Vec<ReadyInjection>,
     pub(crate) clear_headers: Vec<HeaderName>,
     pub(crate) clear_query: Vec<String>,
-    pub(crate) rate: Option<Rate>,
-    pub(crate) concurrency: Option<Concurrency>,
+    /// What is counted of its requests; most routes count nothing.
+    pub(crate) metered: Option<Metered>,
     pub(crate) series: RouteSeries,
-}
-
-/// Requests per minute, counted for each sandbox by itself.
-#[derive(Debug)]
-pub(crate) struct Rate {
-    pub(crate) per_minute: u32,
-    pub(crate) limiter: DefaultKeyedRateLimiter<Arc<str>>,
-}
-
-/// Requests at one time.
-#[derive(Debug)]
-pub(crate) struct Concurrency {
-    max: u32,
-    now: Arc<AtomicU32>,
-}
-
-/// A place among the requests that a route may have at one time; given back when dropped.
-#[derive(Debug)]
-pub(crate) struct Place(Arc<AtomicU32>);
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
-impl Concurrency {
-    pub(crate) fn enter(&self) -> Option<Place> {
-        let before = self.now.fetch_add(1, Ordering::AcqRel);
-        let place = Place(Arc::clone(&self.now));
-        (before < self.max).then_some(place)
-    }
 }
 
 impl ActivePlan {
@@ -118,13 +84,7 @@ fn active(
         injections: injections.map_err(|e| format!("route `{}`: {e}", route.route_id))?,
         clear_headers: clear.collect(),
         clear_query: route.clear.query.clone(),
-        rate: route.limits.requests_per_minute.and_then(rate),
-        concurrency: route.limits.concurrency.map(|max| Concurrency { max, now: Arc::default() }),
+        metered: Metered::new(&route.limits),
         series: metrics.route(&route.route_id, profile),
     })
-}
-
-fn rate(per_minute: u32) -> Option<Rate> {
-    let quota = Quota::per_minute(NonZeroU32::new(per_minute)?);
-    Some(Rate { per_minute, limiter: RateLimiter::keyed(quota) })
 }

@@ -4,7 +4,7 @@ mod active;
 mod sandbox;
 mod store;
 
-pub(crate) use active::{ActivePlan, ActiveRoute, Place};
+pub(crate) use active::{ActivePlan, ActiveRoute};
 pub(crate) use sandbox::{ConnectionCount, Sandbox, Token};
 pub(crate) use store::Generation;
 pub use store::{Input, MintError, Minted, PublishError, Store};

@@ -65,8 +65,8 @@ impl Queue {
         waiting.text.push(b'\n');
         waiting.records += 1;
         let before = waiting.text.len() - record.len() - 1;
-        let is_due = waiting.records == 1
-            || before < BATCH_BYTES && waiting.text.len() >= BATCH_BYTES;
+        let is_due =
+            waiting.records == 1 || before < BATCH_BYTES && waiting.text.len() >= BATCH_BYTES;
         drop(waiting);
         if is_due {
             self.changed.notify_all();

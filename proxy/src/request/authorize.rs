@@ -5,18 +5,25 @@
 //! one, so nothing can be sent that was not authorized.
 
 use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 use http::header::CONTENT_LENGTH;
 use pingora::http::RequestHeader;
-use sallygate_compiler::content::Unreadable;
+use sallygate_compiler::content::{Content, Unreadable};
 use sallygate_compiler::plan::{Timeouts, Upstream};
 use sallygate_compiler::table::{Miss, RouteIndex, Verdict};
 
 use super::parse::RequestHead;
 use super::{Shared, matching};
+use crate::approval::{Answer, Wanted};
+use crate::clock;
 use crate::denial::{Code, Denial, NextStep};
-use crate::plan::{ActivePlan, ActiveRoute, Place, Sandbox};
+use crate::meter::{Metering, Over};
+use crate::plan::{ActivePlan, ActiveRoute, Sandbox};
 use crate::upstream::{self, Destination};
+
+/// After how long a held request is worth sending again.
+const POLL_SECONDS: u64 = 5;
 
 /// Proof that a request is authorized, with what the rest of its way needs.
 #[derive(Debug)]
@@ -25,7 +32,15 @@ pub(crate) struct Permit {
     /// `None`: passed through by a plan that says so, without any credential.
     route: Option<RouteIndex>,
     body_bytes_max: Option<u64>,
-    _place: Option<Place>,
+    consent: Consent,
+    metering: Option<Metering>,
+}
+
+/// Whether a request was held for an approval before it got its permit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Consent {
+    NotAsked,
+    Given,
 }
 
 impl Permit {
@@ -43,6 +58,15 @@ impl Permit {
         }
     }
 
+    pub(crate) fn consent(&self) -> Consent {
+        self.consent
+    }
+
+    /// What is counted while the request runs.
+    pub(crate) fn metering(&mut self) -> Option<&mut Metering> {
+        self.metering.as_mut()
+    }
+
     pub(crate) fn body_bytes_max(&self) -> Option<u64> {
         self.body_bytes_max
     }
@@ -52,19 +76,25 @@ impl Permit {
 pub(super) fn permit(
     verdict: Verdict,
     sandbox: &Sandbox,
-    head: &RequestHead,
+    (head, content): (&RequestHead, &Content),
     request: &RequestHeader,
     shared: &Shared,
 ) -> Result<Permit, Denial> {
     let plan = &sandbox.plan;
     match verdict {
-        Verdict::Allow(index) => allowed(index, sandbox, request, shared),
-        Verdict::Passthrough => {
-            Ok(Permit { plan: Arc::clone(plan), route: None, body_bytes_max: None, _place: None })
-        }
+        Verdict::Allow(index) => allowed(index, Consent::NotAsked, sandbox, request, shared),
+        Verdict::Passthrough => Ok(Permit {
+            plan: Arc::clone(plan),
+            route: None,
+            body_bytes_max: None,
+            consent: Consent::NotAsked,
+            metering: None,
+        }),
         Verdict::Deny(index) => Err(denied(plan, index)),
-        // Approvals live in the control service; without one nobody could ever say yes.
-        Verdict::Hold(index) => Err(denied(plan, index)),
+        Verdict::Hold(index) => {
+            approved(index, sandbox, (head, content), shared)?;
+            allowed(index, Consent::Given, sandbox, request, shared)
+        }
         // Unread content is no reason to let anything through.
         Verdict::Inspect(_) => Err(no_route(Miss::Content, plan, head, request)),
         Verdict::NoRoute { reason, .. } => Err(no_route(reason, plan, head, request)),
@@ -79,8 +109,43 @@ pub(super) fn because(mut denial: Denial, unclear: Option<Unreadable>) -> Denial
     denial
 }
 
+/// Whether the operator has said yes to this very request.
+fn approved(
+    index: RouteIndex,
+    sandbox: &Sandbox,
+    (head, content): (&RequestHead, &Content),
+    shared: &Shared,
+) -> Result<(), Denial> {
+    let gone = || Denial::new(Code::NoRoute, "the route is gone");
+    let route = sandbox.plan.route(index).ok_or_else(gone)?;
+    let host = head.authority.wire(head.scheme);
+    let url = format!("{}://{host}{}", head.scheme.as_str(), head.target.to_path_and_query());
+    let (sandbox, route_id, method) = (&sandbox.id, &route.id, head.method.as_str());
+    let wanted = Wanted { sandbox, route: route_id, method, url: &url, content };
+    let denial = match shared.approvals.ask(&wanted, clock::wall_seconds()) {
+        Answer::Granted => return Ok(()),
+        Answer::Pending(id) => {
+            let detail = "the request waits for the operator's decision; send it again afterwards";
+            Denial::new(Code::ApprovalPending, detail).approval(id).retry_after(POLL_SECONDS)
+        }
+        Answer::Denied(id) => {
+            let detail = "the operator decided against the request";
+            Denial::new(Code::ApprovalDenied, detail).approval(id)
+        }
+        Answer::TooMany => {
+            let detail = "too many requests of this sandbox wait for a decision";
+            Denial::new(Code::RateLimited, detail).retry_after(POLL_SECONDS)
+        }
+        Answer::TooLong => {
+            Denial::new(Code::Denied, "the URL is too long to be shown to whoever approves it")
+        }
+    };
+    Err(denial.route(&*route.id))
+}
+
 fn allowed(
     index: RouteIndex,
+    consent: Consent,
     sandbox: &Sandbox,
     request: &RequestHeader,
     shared: &Shared,
@@ -94,28 +159,6 @@ fn allowed(
     {
         return Err(too_large(max).route(&*route.id));
     }
-    if let Some(rate) = &route.rate
-        && let Err(early) = rate.limiter.check_key(&sandbox.id)
-    {
-        shared.metrics.rate_limited.with_label_values(&["route"]).inc();
-        let wait = early
-            .wait_time_from(governor::clock::Clock::now(&governor::clock::DefaultClock::default()));
-        return Err(Denial::new(
-            Code::RateLimited,
-            format!("more than {} requests per minute", rate.per_minute),
-        )
-        .retry_after(wait.as_secs() + 1)
-        .route(&*route.id));
-    }
-    let place = match &route.concurrency {
-        None => None,
-        Some(limit) => Some(limit.enter().ok_or_else(|| {
-            shared.metrics.rate_limited.with_label_values(&["concurrency"]).inc();
-            Denial::new(Code::RateLimited, "too many requests at one time")
-                .retry_after(1)
-                .route(&*route.id)
-        })?),
-    };
     if !route.injections.is_empty() && !shared.recorder.is_healthy() {
         return Err(Denial::new(
             Code::CredentialUnavailable,
@@ -124,12 +167,53 @@ fn allowed(
         .retry_after(5)
         .route(&*route.id));
     }
+    let metering = match &route.metered {
+        None => None,
+        Some(metered) => {
+            let begun = shared.meters.begin(&sandbox.id, &route.id, metered);
+            Some(begun.map_err(|over| over_limit(over, shared).route(&*route.id))?)
+        }
+    };
     Ok(Permit {
         plan: Arc::clone(plan),
         route: Some(index),
+        consent,
         body_bytes_max: limits.max_request_bytes,
-        _place: place,
+        metering,
     })
+}
+
+/// What is over, as an answer with the time after which a retry can help.
+fn over_limit(over: Over, shared: &Shared) -> Denial {
+    let (scope, code, detail, wait) = match over {
+        Over::Requests(rate, wait) => {
+            let detail = format!("more than {} requests in {} seconds", rate.count, rate.seconds);
+            ("route", Code::RateLimited, detail, Some(wait))
+        }
+        Over::Bytes(rate, wait) => {
+            let detail = format!("more than {} bytes sent in {} seconds", rate.count, rate.seconds);
+            ("bytes", Code::RateLimited, detail, Some(wait))
+        }
+        Over::Concurrency(max) => {
+            let detail = format!("more than {max} requests at one time");
+            ("concurrency", Code::RateLimited, detail, Some(Duration::from_secs(1)))
+        }
+        Over::Uses(limit, wait) => {
+            let detail = format!("all {limit} requests of the budget are used");
+            ("uses", Code::BudgetExhausted, detail, wait)
+        }
+        Over::Spend(limit, wait) => {
+            let detail = format!("all {limit} micro-units of the budget are spent");
+            ("spend", Code::BudgetExhausted, detail, wait)
+        }
+    };
+    shared.metrics.rate_limited.with_label_values(&[scope]).inc();
+    let denial = Denial::new(code, detail);
+    match wait {
+        // A whole second that has begun is waited for too: an earlier retry would be refused.
+        Some(wait) => denial.retry_after(wait.as_secs() + u64::from(wait.subsec_nanos() > 0)),
+        None => denial,
+    }
 }
 
 pub(super) fn too_large(max: u64) -> Denial {

@@ -12,6 +12,7 @@ use sallygate_compiler::canonical::{Authority, Scheme};
 use sallygate_compiler::content::git::Push;
 use sallygate_compiler::content::{Content, Unreadable};
 
+use super::authorize::Consent;
 use super::inspect::Held;
 use super::parse::RequestHead;
 use super::{Permit, Shared, matching, record};
@@ -20,6 +21,7 @@ use crate::clock;
 use crate::credential::Ready;
 use crate::denial::{Code, Denial};
 use crate::id::ExchangeId;
+use crate::meter::Reader;
 use crate::plan::{Generation, Sandbox, Token};
 
 /// The connection and the slot that a request belongs to.
@@ -95,6 +97,7 @@ struct InFlight {
     head: Arc<RequestHead>,
     content: Content,
     route: Option<Arc<str>>,
+    consent: Consent,
 }
 
 impl Slot {
@@ -166,6 +169,7 @@ impl Slot {
             head: Arc::clone(head),
             content,
             route: permit.route().map(|route| Arc::clone(&route.id)),
+            consent: permit.consent(),
         });
     }
 
@@ -198,7 +202,7 @@ impl InFlight {
     fn still_allowed(&self, generation: &Generation) -> Result<(), Denial> {
         let sandbox = alive(&self.sandbox, self.token, generation)?;
         let Some(route) = &self.route else { return Ok(()) };
-        match matching::again(&sandbox.plan.table, &self.head, &self.content) {
+        match matching::again(&sandbox.plan.table, (&self.head, &self.content), self.consent) {
             Some(index) if sandbox.plan.route(index).is_some_and(|now| now.id == *route) => Ok(()),
             _ => Err(Denial::new(
                 Code::NoRoute,
@@ -274,6 +278,8 @@ pub(crate) struct Exchange {
     pub(super) held: Option<Held>,
     /// What a push said, for an answer that git understands.
     pub(super) push: Option<Push>,
+    /// What was read, while a request waits to be asked for again.
+    pub(super) content: Content,
     /// Why content that was looked into could not be read.
     pub(super) unclear: Option<Unreadable>,
     pub(super) credentials: Vec<Arc<Ready>>,
@@ -286,6 +292,8 @@ pub(crate) struct Exchange {
     pub(super) attempts: u32,
     pub(super) replayed: bool,
     pub(super) informational: u64,
+    /// Reads what the answer cost, where that is counted.
+    pub(super) usage: Option<Reader>,
     pub(super) bytes_in: u64,
     pub(super) bytes_out: u64,
     pub(super) status: u16,
@@ -310,6 +318,7 @@ impl Exchange {
             permit: None,
             held: None,
             push: None,
+            content: Content::UNREAD,
             unclear: None,
             credentials: Vec::new(),
             credential_cache: "",
@@ -329,6 +338,7 @@ impl Exchange {
             attempts: 0,
             replayed: false,
             informational: 0,
+            usage: None,
             bytes_in: 0,
             bytes_out: 0,
             status: 0,

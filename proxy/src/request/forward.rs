@@ -1,5 +1,7 @@
 //! Step six: to the upstream, at an address that was checked, with the request that was matched.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::HeaderValue;
 use http::header::{COOKIE, EXPECT, HOST};
@@ -9,7 +11,7 @@ use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType, Result};
 
 use super::authorize::too_large;
-use super::{Exchange, Permit, Shared, inject};
+use super::{Exchange, Permit, Shared, inject, usage};
 use crate::clock;
 use crate::denial::{Code, Denial};
 use crate::limits::ms;
@@ -87,6 +89,9 @@ pub(super) fn refuse(x: &mut Exchange, denial: Denial) -> Box<Error> {
 pub(super) fn connected(shared: &Shared, reused: bool, peer: &HttpPeer, x: &mut Exchange) {
     x.timings.connected = Some(clock::now());
     x.upstream_reused = reused;
+    if let Some(metering) = x.permit.as_mut().and_then(Permit::metering) {
+        metering.depart();
+    }
     x.upstream_address = peer._address.as_inet().copied();
     let [new, again] = &shared.metrics.upstream_taken;
     if reused { again.inc() } else { new.inc() }
@@ -114,7 +119,7 @@ pub(super) fn rewrite(request: &mut RequestHeader, x: &mut Exchange) -> Result<(
     if head.is_h2 && !x.upstream_h2 {
         join_cookies(request)?;
     }
-    Ok(())
+    usage::ask_plainly(request, x)
 }
 
 /// HTTP/2 may split a cookie over several fields; HTTP/1 has one (RFC 9113 §8.2.3).
@@ -131,15 +136,25 @@ fn join_cookies(request: &mut RequestHeader) -> Result<()> {
 }
 
 /// Counts the body, and ends the exchange when it grows too large.
-pub(super) fn count_request_body(body: Option<&Bytes>, end: bool, x: &mut Exchange) -> Result<()> {
+///
+/// The answer is how long an upgraded connection is held back: it has no next request that could
+/// be refused instead.
+pub(super) fn count_request_body(
+    body: Option<&Bytes>,
+    end: bool,
+    x: &mut Exchange,
+) -> Result<Option<Duration>> {
     let bytes = body.map_or(0, |b| b.len() as u64);
     x.bytes_in += bytes;
     x.slot.body(bytes, end || body.is_none());
     let max = x.permit.as_ref().and_then(Permit::body_bytes_max);
     match max {
-        Some(max) if x.bytes_in > max => Err(refuse(x, too_large(max))),
-        _ => Ok(()),
+        Some(max) if x.bytes_in > max => return Err(refuse(x, too_large(max))),
+        _ => {}
     }
+    let metering = x.permit.as_mut().and_then(Permit::metering);
+    let wait = metering.and_then(|metering| metering.sent(bytes));
+    Ok(wait.filter(|_| x.slot.is_upgraded()))
 }
 
 /// Whether the exchange may be tried once more: only where nothing can have been done yet.

@@ -6,6 +6,7 @@ use sallygate_compiler::key::MatchKey;
 use sallygate_compiler::plan::Action;
 use sallygate_compiler::table::{RouteIndex, RouteTable, Verdict};
 
+use super::authorize::Consent;
 use super::parse::RequestHead;
 
 /// What the plan says about this request.
@@ -22,11 +23,13 @@ pub(super) fn find(
 /// Content that was not read then cannot be read now: a plan that wants it ends the request.
 pub(super) fn again(
     table: &RouteTable,
-    head: &RequestHead,
-    content: &Content,
+    (head, content): (&RequestHead, &Content),
+    consent: Consent,
 ) -> Option<RouteIndex> {
     match table.find_read(&key(head, &head.headers), content) {
         Verdict::Allow(index) => Some(index),
+        // Whoever was approved once stays so; whoever never asked does not get past a hold.
+        Verdict::Hold(index) if consent == Consent::Given => Some(index),
         Verdict::Hold(_)
         | Verdict::Deny(_)
         | Verdict::NoRoute { .. }

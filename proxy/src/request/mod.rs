@@ -20,8 +20,10 @@ mod forward;
 mod record;
 
 mod exchange;
+mod own;
 mod respond;
 mod response;
+mod usage;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -35,12 +37,15 @@ use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, Result};
 
-use parse::RequestHead;
-use sallygate_compiler::content::Content;
 use sallygate_compiler::table::Verdict;
 
+use parse::RequestHead;
+
+use crate::approval::Approvals;
+use crate::clock;
 use crate::denial::{Code, Denial};
 use crate::limits::Limits;
+use crate::meter::Meters;
 use crate::metrics::Metrics;
 use crate::plan::{Generation, Sandbox, Store};
 use crate::record::Recorder;
@@ -63,6 +68,8 @@ pub(crate) struct Shared {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) limits: Arc<Limits>,
     pub(crate) egress_prefix: String,
+    pub(crate) meters: Arc<Meters>,
+    pub(crate) approvals: Approvals,
     pub(crate) raw_path: bool,
     pub(crate) draining: AtomicBool,
 }
@@ -75,7 +82,7 @@ pub(crate) struct Gateway {
 
 impl Gateway {
     /// From a request head to a permit with its credentials at hand.
-    async fn admit(&self, session: &mut Session, x: &mut Exchange) -> Result<(), Denial> {
+    async fn admit(&self, session: &mut Session, x: &mut Exchange) -> Result<Admission, Denial> {
         let shared = &self.shared;
         if shared.draining.load(Ordering::Acquire) {
             return Err(Denial::new(Code::Draining, "the proxy is shutting down"));
@@ -84,13 +91,20 @@ impl Gateway {
         let request = session.as_downstream().req_header();
         let head = Arc::new(parse::request(request, &x.connection, &generation, shared)?);
         x.head = Some(Arc::clone(&head));
+        let sandbox = identify::sandbox(request, &x.connection, &generation)?;
+        if own::is_own(&head) {
+            x.sandbox = Some(Arc::clone(&sandbox));
+            x.timings.identified();
+            let now = clock::wall_seconds();
+            return own::answer(&head, &sandbox, &shared.approvals, now).map(Admission::Own);
+        }
         drop(generation);
         let permit = self.authorize(session, x, &head).await?;
         x.timings.matched();
         x.credentials = inject::resolve(&permit, &mut x.credential_cache).await?;
         x.timings.resolved(x.credential_cache);
         x.permit = Some(permit);
-        Ok(())
+        Ok(Admission::Forward)
     }
 
     /// Who asks, and what their plan says. When it depends on content, that is read, and everything
@@ -102,7 +116,8 @@ impl Gateway {
         head: &Arc<RequestHead>,
     ) -> Result<Permit, Denial> {
         let shared = &self.shared;
-        let mut content = Content::default();
+        // What was read for an earlier round of a request that waits is still known.
+        let mut content = std::mem::take(&mut x.content);
         loop {
             let generation = shared.store.load();
             let request = session.as_downstream().req_header();
@@ -114,12 +129,43 @@ impl Gateway {
                 inspect::read(kind, session, x, (head, &mut content)).await?;
                 continue;
             }
-            let permit = authorize::permit(verdict, &sandbox, head, request, shared)
-                .map_err(|denial| authorize::because(denial, x.unclear))?;
-            x.slot.enter(&sandbox, (head, content), &permit);
-            return Ok(permit);
+            match authorize::permit(verdict, &sandbox, (head, &content), request, shared) {
+                Ok(permit) => {
+                    x.slot.enter(&sandbox, (head, content), &permit);
+                    return Ok(permit);
+                }
+                Err(denial) => {
+                    x.content = content;
+                    return Err(authorize::because(denial, x.unclear));
+                }
+            }
         }
     }
+
+    /// [`Self::admit`], again and again while a held request may wait for its decision. Every
+    /// round takes what is in force then: a wait outlives no plan and no sandbox.
+    async fn admit_in_time(
+        &self,
+        session: &mut Session,
+        x: &mut Exchange,
+    ) -> Result<Admission, Denial> {
+        loop {
+            let mut decisions = self.shared.approvals.subscribe();
+            let outcome = self.admit(session, x).await;
+            let Err(denial) = &outcome else { return outcome };
+            let Some(left) = own::time_left(denial, x) else { return outcome };
+            // Whether it was decided or the time is over, the next round tells.
+            let _ = tokio::time::timeout(left, decisions.changed()).await;
+        }
+    }
+}
+
+/// What becomes of a request that is admitted.
+enum Admission {
+    /// It goes to its upstream.
+    Forward,
+    /// It was for the proxy itself.
+    Own(serde_json::Value),
 }
 
 #[async_trait]
@@ -135,10 +181,14 @@ impl ProxyHttp for Gateway {
     }
 
     async fn request_filter(&self, session: &mut Session, x: &mut Exchange) -> Result<bool> {
-        match self.admit(session, x).await {
-            Ok(()) => {
+        match self.admit_in_time(session, x).await {
+            Ok(Admission::Forward) => {
                 forward::prepare(session, x);
                 Ok(false)
+            }
+            Ok(Admission::Own(document)) => {
+                respond::own(session, x, &document).await;
+                Ok(true)
             }
             Err(denial) => {
                 if x.push.is_some() {
@@ -158,7 +208,10 @@ impl ProxyHttp for Gateway {
         x: &mut Exchange,
     ) -> Result<()> {
         inspect::put_in_front(session, body, x);
-        forward::count_request_body(body.as_ref(), end, x)
+        if let Some(wait) = forward::count_request_body(body.as_ref(), end, x)? {
+            tokio::time::sleep(wait).await;
+        }
+        Ok(())
     }
 
     async fn upstream_peer(
@@ -215,10 +268,17 @@ impl ProxyHttp for Gateway {
         &self,
         _session: &mut Session,
         body: &mut Option<Bytes>,
-        _end: bool,
+        end: bool,
         x: &mut Exchange,
     ) -> Result<Option<std::time::Duration>> {
         x.bytes_out += body.as_ref().map_or(0, |b| b.len() as u64);
+        if let (Some(reader), Some(bytes)) = (&mut x.usage, body.as_ref()) {
+            reader.push(bytes);
+        }
+        if end {
+            // Before the client sees the end, and with it the next request.
+            usage::settle(usage::Ending::Whole, x);
+        }
         Ok(None)
     }
 
@@ -254,8 +314,10 @@ impl ProxyHttp for Gateway {
         FailToProxy { error_code: 0, can_reuse_downstream: false }
     }
 
-    async fn logging(&self, session: &mut Session, _error: Option<&Error>, x: &mut Exchange) {
-        record::finish(&self.shared, session, x);
+    async fn logging(&self, _session: &mut Session, error: Option<&Error>, x: &mut Exchange) {
+        let whole = error.is_none() && x.denial.is_none();
+        let ending = if whole { usage::Ending::Whole } else { usage::Ending::BrokenOff };
+        record::finish(&self.shared, ending, x);
     }
 
     // Pingora's own log lines hold paths and addresses; the record says what may be said.

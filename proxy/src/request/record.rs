@@ -2,8 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use pingora::proxy::Session;
-
+use super::usage::{self, Ending};
 use super::{Exchange, Permit, Shared};
 use crate::clock;
 use crate::denial::Denial;
@@ -11,8 +10,8 @@ use crate::id::ExchangeId;
 use crate::record::{AddressText, Durations, Event, Timestamp};
 
 /// Records the exchange that Pingora brought to an end.
-pub(super) fn finish(shared: &Shared, session: &Session, x: &mut Exchange) {
-    let _ = session;
+pub(super) fn finish(shared: &Shared, ending: Ending, x: &mut Exchange) {
+    usage::settle(ending, x);
     x.recorded = true;
     x.slot.leave();
     write(shared, x);
@@ -21,6 +20,7 @@ pub(super) fn finish(shared: &Shared, session: &Session, x: &mut Exchange) {
 /// Records an exchange that was cut off: the plan changed, the sandbox was revoked, or the task ended.
 pub(super) fn cut_off(x: &mut Exchange) {
     x.recorded = true;
+    usage::settle(Ending::BrokenOff, x);
     if x.denial.is_none() {
         x.denial = x.slot.refusal();
     }

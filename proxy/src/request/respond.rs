@@ -177,6 +177,9 @@ fn proxy_error(code: Code) -> &'static str {
         | Code::NoRoute
         | Code::Denied
         | Code::RateLimited
+        | Code::BudgetExhausted
+        | Code::ApprovalPending
+        | Code::ApprovalDenied
         | Code::RequestTooLarge => "http_request_denied",
     }
 }
@@ -196,7 +199,7 @@ fn body(denial: &Denial, id: ExchangeId, about: &About<'_>) -> (&'static str, Ve
         let _ = writeln!(text, "sallygate: decision dec_{id}");
         return ("text/plain; charset=utf-8", text.into_bytes());
     }
-    let document = json!({
+    let mut document = json!({
         "type": format!("/docs/errors/{code}"),
         "title": denial.code.summary().trim(),
         "status": denial.code.status(),
@@ -211,6 +214,10 @@ fn body(denial: &Denial, id: ExchangeId, about: &About<'_>) -> (&'static str, Ve
         "origin": "proxy",
         "error": { "type": code, "code": code, "message": message(denial, id) },
     });
+    if let (Some(approval), Some(fields)) = (&denial.approval, document.as_object_mut()) {
+        fields.insert("approvalId".into(), json!(approval));
+        fields.insert("pollUrl".into(), json!(super::own::approval_url(approval)));
+    }
     ("application/problem+json", document.to_string().into_bytes())
 }
 
@@ -276,4 +283,24 @@ pub(crate) fn plain_answer(
     let mut bytes = head.into_bytes();
     bytes.extend_from_slice(&body);
     bytes
+}
+
+/// Answers a request that was for the proxy itself.
+pub(super) async fn own(session: &mut Session, x: &mut Exchange, document: &serde_json::Value) {
+    let body = Bytes::from(document.to_string().into_bytes());
+    let build = || -> pingora::Result<ResponseHeader> {
+        let mut response = ResponseHeader::build(200, Some(3))?;
+        response.insert_header(CONTENT_TYPE, "application/json")?;
+        response.insert_header(CACHE_CONTROL, "no-store")?;
+        response.insert_header(CONTENT_LENGTH, body.len())?;
+        Ok(response)
+    };
+    let Ok(response) = build() else { return };
+    x.status = 200;
+    let is_head = session.req_header().method == "HEAD";
+    // The client may be gone already; then there is nobody to tell.
+    if write_head(session, response, is_head).await.is_ok() && !is_head {
+        x.bytes_out += body.len() as u64;
+        let _ = session.write_response_body(Some(body), true).await;
+    }
 }

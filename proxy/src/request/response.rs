@@ -10,7 +10,7 @@ use pingora::{Error, ErrorType, Result};
 
 use super::forward::refuse;
 use super::inject::websocket_accept;
-use super::{Exchange, Permit};
+use super::{Exchange, Permit, usage};
 use crate::clock;
 use crate::denial::{Code, Denial};
 use crate::limits::Limits;
@@ -44,9 +44,9 @@ pub(super) fn accept(
         return Ok(());
     }
     if status == 401 {
-        return renew(session, x);
+        renew(session, x)?;
     }
-    Ok(())
+    usage::begin(response, x).map_err(|detail| broken(x, detail))
 }
 
 /// An answer that two readers could cut differently (RFC 9112 §6.3).
