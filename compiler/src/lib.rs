@@ -13,6 +13,7 @@ pub mod content;
 pub mod plan;
 pub mod table;
 
+pub mod analysis;
 pub mod explain;
 
 mod compile;

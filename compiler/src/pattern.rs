@@ -193,16 +193,6 @@ impl PathPattern {
         let above = base.split('/').skip(1).map(|part| Segment::Literal(part.to_owned()));
         Self { segments: above.chain(self.segments.iter().cloned()).collect(), tail: self.tail }
     }
-
-    /// A path that the pattern matches.
-    pub(crate) fn witness(&self) -> String {
-        let part = |segment: &Segment| match segment {
-            Segment::Literal(text) => format!("/{text}"),
-            Segment::Parameter(name) => format!("/{name}"),
-        };
-        let path: String = self.segments.iter().map(part).collect();
-        if path.is_empty() { "/".to_owned() } else { path }
-    }
 }
 
 impl fmt::Display for PathPattern {

@@ -395,7 +395,7 @@ fn blocks_that_meet_conflict_and_blocks_that_do_not_meet_stand_side_by_side() {
     let inject = |block: Value, name: &str| {
         let mut block = block;
         block["hosts"] = json!(["host.test"]);
-        block["paths"] = json!(["/x"]);
+        block["paths"] = json!(["/**"]);
         let action = if name == "a" { "allow" } else { "hold" };
         json!({"routeId": format!("b/{name}"), "bindingId": "b", "action": action, "match": block})
     };

@@ -17,11 +17,11 @@ const ITEMS_MAX: usize = 8_000_000;
 /// Where a level stands: its order is that of precedence within one host, so that listed ports
 /// come before the default.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) struct LevelKey {
-    pub(super) scheme: Scheme,
-    pub(super) port: u16,
-    pub(super) host: HostPattern,
-    pub(super) by_default: bool,
+pub(crate) struct LevelKey {
+    pub(crate) scheme: Scheme,
+    pub(crate) port: u16,
+    pub(crate) host: HostPattern,
+    pub(crate) by_default: bool,
 }
 
 /// A route at a leaf, before its list is laid out.
@@ -31,10 +31,6 @@ pub(super) struct Placed {
     pub(super) tail: bool,
     pub(super) decision: Decision,
     pub(super) conditions: usize,
-    /// Which of the route's hosts, ports and paths led here.
-    pub(super) host: u32,
-    pub(super) port: u16,
-    pub(super) path: u32,
 }
 
 /// An index in the making.
@@ -77,12 +73,11 @@ impl<'p> Builder<'p> {
         self.managed();
         self.entries();
         self.index.shrink();
-        let Self { index, placed, levels, .. } = self;
-        Some(Built { index, trie, decisions: Decisions::new(list, methods), placed, levels })
+        Some(Built { index: self.index, trie, decisions: Decisions::new(list, methods) })
     }
 
     fn route(&mut self, route: &'p Route, parsed: &'p Parsed, at: u32) {
-        for (host, host_at) in parsed.hosts.iter().zip(0u32..) {
+        for host in &parsed.hosts {
             for &port in &parsed.ports {
                 let (scheme, by_default) = (route.r#match.scheme, !parsed.ports_listed);
                 let key = LevelKey { scheme, port, host: host.clone(), by_default };
@@ -100,19 +95,13 @@ impl<'p> Builder<'p> {
                     *root = self.trie.root();
                 }
                 let root = *root;
-                self.paths(route, parsed, (at, host_at, port), root);
+                self.paths(route, parsed, at, root);
             }
         }
     }
 
-    fn paths(
-        &mut self,
-        route: &Route,
-        parsed: &'p Parsed,
-        (at, host, port): (u32, u32, u16),
-        root: u32,
-    ) {
-        for (path, path_at) in parsed.paths.iter().zip(0u32..) {
+    fn paths(&mut self, route: &Route, parsed: &'p Parsed, at: u32, root: u32) {
+        for path in &parsed.paths {
             let mut node = root;
             for segment in path.segments() {
                 node = self.trie.child(node, segment);
@@ -127,8 +116,7 @@ impl<'p> Builder<'p> {
                 last: false,
             };
             let (tail, conditions) = (path.has_tail(), parsed.conditions);
-            let path = path_at;
-            self.placed.push(Placed { node, tail, decision, conditions, host, port, path });
+            self.placed.push(Placed { node, tail, decision, conditions });
         }
     }
 
@@ -178,7 +166,6 @@ impl<'p> Builder<'p> {
             self.index.push_entry((key.scheme, kind, key.port), (name, text), &chain);
             done = Some(place);
         }
-        self.levels = levels;
     }
 
     /// Lays the decision lists out, each in order of precedence.
@@ -212,14 +199,12 @@ impl<'p> Builder<'p> {
     }
 }
 
-/// A finished index, and what the analysis looks at besides.
+/// A finished index.
 #[derive(Debug)]
 pub(super) struct Built {
     pub(super) index: Index,
     pub(super) trie: Trie,
     pub(super) decisions: Decisions,
-    pub(super) placed: Vec<Placed>,
-    pub(super) levels: BTreeMap<LevelKey, (Level, Vec<Item>)>,
 }
 
 pub(super) fn kind_and_name(pattern: &HostPattern) -> (Kind, &str) {
@@ -250,7 +235,7 @@ fn chain(levels: &BTreeMap<LevelKey, (Level, Vec<Item>)>, key: &LevelKey) -> Vec
 }
 
 /// The pattern and all that match whatever it matches, in order of precedence.
-fn more_general(host: &HostPattern) -> Vec<HostPattern> {
+pub(crate) fn more_general(host: &HostPattern) -> Vec<HostPattern> {
     let suffixes = |name: &str| {
         let dots = name.match_indices('.').map(|(at, _)| name.get(at + 1..).unwrap_or_default());
         dots.map(str::to_owned).collect::<Vec<_>>()

@@ -34,30 +34,30 @@ const HEADERS_RESERVED: [&str; 11] = [
 
 /// A route whose patterns have been read.
 #[derive(Debug)]
-pub(super) struct Parsed {
-    pub(super) hosts: Vec<HostPattern>,
-    pub(super) ports: Vec<u16>,
-    pub(super) ports_listed: bool,
-    pub(super) paths: Vec<PathPattern>,
-    pub(super) methods: u64,
-    pub(super) conditions: usize,
+pub(crate) struct Parsed {
+    pub(crate) hosts: Vec<HostPattern>,
+    pub(crate) ports: Vec<u16>,
+    pub(crate) ports_listed: bool,
+    pub(crate) paths: Vec<PathPattern>,
+    pub(crate) methods: u64,
+    pub(crate) conditions: usize,
 }
 
 /// Collects what is wrong with the routes of one plan.
 #[derive(Debug)]
-pub(super) struct Checker<'p> {
+pub(crate) struct Checker<'p> {
     plan: &'p Plan,
-    pub(super) methods: Vec<Box<str>>,
-    pub(super) findings: Vec<Finding>,
+    pub(crate) methods: Vec<Box<str>>,
+    pub(crate) findings: Vec<Finding>,
     ids: HashSet<&'p str>,
 }
 
 impl<'p> Checker<'p> {
-    pub(super) fn new(plan: &'p Plan) -> Self {
+    pub(crate) fn new(plan: &'p Plan) -> Self {
         Self { plan, methods: Vec::new(), findings: Vec::new(), ids: HashSet::new() }
     }
 
-    pub(super) fn routes(&mut self) -> Vec<Parsed> {
+    pub(crate) fn routes(&mut self) -> Vec<Parsed> {
         let routes = &self.plan.egress_routes;
         if routes.len() > ROUTES_MAX {
             let message = format!("a plan has at most {ROUTES_MAX} routes, not {}", routes.len());

@@ -100,14 +100,6 @@ impl Decisions {
         }
         None
     }
-
-    /// The list at `start`.
-    pub(super) fn at(&self, start: u32) -> impl Iterator<Item = &Decision> {
-        let start = usize::try_from(start).ok().filter(|_| start != NONE);
-        let list = start.and_then(|start| self.list.get(start..)).unwrap_or_default();
-        let len = list.iter().position(|decision| decision.last).map_or(list.len(), |at| at + 1);
-        list.iter().take(len)
-    }
 }
 
 /// How far a request comes with one route.

@@ -20,7 +20,8 @@ use crate::key::MatchKey;
 use crate::plan::{Action, Plan, Route, Unmatched};
 
 pub(crate) use analyse::Finding;
-pub(crate) use check::{INTEGER_MAX, is_injectable, is_token};
+pub(crate) use build::{LevelKey, more_general};
+pub(crate) use check::{Checker, INTEGER_MAX, Parsed, is_injectable, is_token};
 pub(crate) use decide::{Stop, stopped_by};
 
 use decide::{Decisions, Found, Probe};

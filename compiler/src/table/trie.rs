@@ -95,26 +95,6 @@ impl Trie {
         })
     }
 
-    /// Follows the edge that a pattern begins with; what is left of the pattern is below it.
-    pub(super) fn along<'s>(
-        &self,
-        node: &Node,
-        segments: &'s [Segment],
-    ) -> Option<(&Node, &'s [Segment])> {
-        let Segment::Literal(first) = segments.first()? else { return None };
-        self.edges(node, first.as_bytes()).find_map(|slot| {
-            let mut rest = segments;
-            for part in self.text(slot)?.split(|byte| *byte == b'/') {
-                let (Segment::Literal(text), below) = rest.split_first()? else { return None };
-                if text.as_bytes() != part {
-                    return None;
-                }
-                rest = below;
-            }
-            Some((&slot.child, rest))
-        })
-    }
-
     /// The edges below a node that may begin with `segment`.
     #[inline]
     fn edges(&self, node: &Node, segment: &[u8]) -> impl Iterator<Item = &Slot> {

@@ -1,0 +1,23 @@
+//! Segments that mean something to a protocol block, though no path pattern names them.
+
+use crate::block::Block;
+use crate::plan::Route;
+
+pub(super) fn words<'p>(routes: impl Iterator<Item = &'p Route>) -> Vec<&'p str> {
+    let mut words = Vec::new();
+    for route in routes {
+        match &route.r#match.block {
+            Some(Block::Git(_)) => {
+                words.extend(["git-receive-pack", "git-upload-pack", "info", "refs"]);
+            }
+            Some(Block::Grpc(block)) => {
+                words.extend(block.service.iter().flatten().map(String::as_str));
+                words.extend(block.method.iter().flatten().map(String::as_str));
+            }
+            Some(Block::Graphql(_) | Block::Mcp(_)) | None => {}
+        }
+    }
+    words.sort_unstable();
+    words.dedup();
+    words
+}
