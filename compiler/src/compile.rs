@@ -8,12 +8,13 @@ use crate::canonical::BaseUrl;
 use crate::diagnostic::{Diagnostic, Diagnostics, Place};
 use crate::pattern::{HostPattern, PathPattern};
 use crate::plan::{
-    CredentialReference, Injection, Limits, Match, Plan, Route, SCHEMA_VERSION, Timeouts, Upstream,
+    Assertion, CredentialReference, Injection, Limits, Match, Plan, Route, SCHEMA_VERSION,
+    Timeouts, Upstream,
 };
 use crate::read::suggestion;
 use crate::snapshot::{
-    Binding, BoundRoute, ConnectionSource, Policy, Profile, RouteSource, SandboxSpec, Target,
-    Targets,
+    AssertionSource, Binding, BoundRoute, ConnectionSource, Policy, Profile, RouteSource,
+    SandboxSpec, Target, Targets,
 };
 use crate::table::{Finding, RouteTable};
 
@@ -116,15 +117,33 @@ impl<'s> ProfileCompiler<'s> {
             workspace_sources: Vec::new(),
             runtime_clients: Vec::new(),
             agent_runtimes: Vec::new(),
-            assertions: Vec::new(),
+            assertions: self.assertions(profile),
         };
         plan.seal();
         let plan = Arc::new(plan);
         let (_, findings) = RouteTable::analyse(Arc::clone(&plan));
         for finding in findings {
-            self.found.push(self.place(finding));
+            self.found.push(self.place(profile, finding));
         }
         Arc::unwrap_or_clone(plan)
+    }
+
+    /// The profile's assertions; a credential that there is not is a mistake, not a proof.
+    fn assertions(&mut self, profile: &Profile) -> Vec<Assertion> {
+        for AssertionSource { assertion, place } in &profile.assertions {
+            let Assertion::CredentialOnly(only) = assertion else { continue };
+            let known = &self.targets.connections;
+            if !known.contains_key(&only.credential)
+                && !self.targets.broken.contains(&only.credential)
+            {
+                let message = format!("there is no connection `{}`", only.credential);
+                let diagnostic = Diagnostic::error("UNKNOWN_CONNECTION", message);
+                let names = known.keys().map(String::as_str);
+                let diagnostic = diagnostic.at(place.clone());
+                self.found.push(with_suggestion(diagnostic, &only.credential, names));
+            }
+        }
+        profile.assertions.iter().map(|source| source.assertion.clone()).collect()
     }
 
     fn bindings(&mut self, profile: &'s Profile) {
@@ -313,13 +332,15 @@ impl<'s> ProfileCompiler<'s> {
         (routes, ids.iter().map(|id| reference(id)).collect())
     }
 
-    fn place(&self, finding: Finding) -> Diagnostic {
+    fn place(&self, profile: &Profile, finding: Finding) -> Diagnostic {
         let place = |index: crate::table::RouteIndex| {
             let at = usize::try_from(index.0).ok()?;
             self.routes.get(at).map(|drafted| drafted.place.clone())
         };
         let mut diagnostic = finding.diagnostic;
-        diagnostic.place = finding.route.and_then(place);
+        let assertion = finding.assertion.and_then(|at| profile.assertions.get(at));
+        let assertion = assertion.map(|assertion| assertion.place.clone());
+        diagnostic.place = assertion.or_else(|| finding.route.and_then(place));
         match finding.other {
             Some((route, message)) => diagnostic.related(message, place(route)),
             None => diagnostic,

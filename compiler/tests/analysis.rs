@@ -5,12 +5,16 @@
 
 mod universe;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use proptest::prelude::*;
 use sallygate_compiler::analysis::{Witness, diff};
-use sallygate_compiler::table::RouteTable;
-use universe::{outcome, plan, requests, routes, unmatched};
+use sallygate_compiler::canonical;
+use sallygate_compiler::pattern::HostPattern;
+use sallygate_compiler::plan::{Action, Assertion, CredentialOnly, Match, Unmatched};
+use sallygate_compiler::table::{RouteTable, Verdict};
+use universe::{Request, outcome, pattern, plan, requests, route, routes, unmatched};
 
 fn witnessed(witness: &Witness, table: &RouteTable) -> String {
     outcome(table, witness.connect(table), witness.verdict(table).unwrap())
@@ -45,5 +49,96 @@ proptest! {
         let (Ok(old), Ok(new)) = (old, new) else { return Ok(()) };
         check_diff(&old, &new)?;
         prop_assert!(diff(&old, &old).regions.is_empty());
+    }
+}
+
+fn taken_by(table: &RouteTable, request: &Request) -> Option<usize> {
+    match request.verdict(table) {
+        Verdict::Allow(route) | Verdict::Hold(route) | Verdict::Deny(route) => {
+            usize::try_from(route.0).ok()
+        }
+        Verdict::NoRoute { .. } | Verdict::Passthrough | Verdict::Inspect(_) => None,
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_route_is_unreachable_exactly_when_no_request_makes_it_win(routes in routes(5, 1)) {
+        let plan = plan(routes, Unmatched::Deny);
+        let (Some(table), found) = RouteTable::build_with_warnings(Arc::new(plan.clone())) else {
+            return Ok(());
+        };
+        let all = requests();
+        let winners: BTreeSet<usize> = all.iter().filter_map(|r| taken_by(&table, r)).collect();
+        for (at, route) in plan.egress_routes.iter().enumerate() {
+            if route.action == Action::Tunnel {
+                continue;
+            }
+            let start = format!("route `{}` can never win", route.route_id);
+            let warned = found.iter().any(|d| d.message.starts_with(&start));
+            prop_assert_eq!(warned, !winners.contains(&at), "{} {:#?}", &found, route);
+        }
+    }
+}
+
+fn lets_out(outcome: &str) -> bool {
+    !matches!(outcome, "deny" | "no_route")
+}
+
+/// The set of an assertion as a plan of its own.
+fn set(assertion: &Assertion) -> RouteTable {
+    let (wanted, action) = match assertion {
+        Assertion::Never(wanted) => (wanted.clone(), Action::Deny),
+        Assertion::Only(wanted) => (wanted.clone(), Action::Allow),
+        Assertion::CredentialOnly(only) => {
+            (Match { hosts: only.hosts.clone(), ..Match::default() }, Action::Allow)
+        }
+    };
+    let paths = if wanted.paths.is_empty() { vec!["/**".into()] } else { wanted.paths.clone() };
+    let (allow_encoded_slash, allow_empty_segments) = (true, true);
+    let wanted = Match { paths, allow_encoded_slash, allow_empty_segments, ..wanted };
+    let alone = plan(vec![route(0, action, wanted, (1, false))], Unmatched::Deny);
+    RouteTable::build(Arc::new(alone)).unwrap()
+}
+
+/// Whether an assertion fails for one request, read plainly.
+fn breaks(assertion: &Assertion, set: &RouteTable, request: &Request, table: &RouteTable) -> bool {
+    let outcome = request.outcome(table);
+    match assertion {
+        Assertion::Never(_) => lets_out(&outcome) && taken_by(set, request).is_some(),
+        Assertion::Only(_) => lets_out(&outcome) && taken_by(set, request).is_none(),
+        Assertion::CredentialOnly(only) => {
+            let host = canonical::host(request.host.as_bytes()).unwrap();
+            let named = only.hosts.iter().any(|h| HostPattern::parse(h).unwrap().matches(&host));
+            outcome.contains("Bearer") && !named
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
+
+    #[test]
+    fn an_assertion_is_violated_exactly_when_some_request_breaks_it(
+        routes in routes(4, 1), unmatched in unmatched(), wanted in pattern(), kind in 0..3_u8,
+    ) {
+        let mut plan = plan(routes, unmatched);
+        let assertion = match kind {
+            0 => Assertion::Never(wanted),
+            1 => Assertion::Only(wanted),
+            _ => {
+                let hosts = wanted.hosts;
+                Assertion::CredentialOnly(CredentialOnly { credential: "c".into(), hosts })
+            }
+        };
+        let Ok(table) = RouteTable::build(Arc::new(plan.clone())) else { return Ok(()) };
+        let set = set(&assertion);
+        let broken = requests().into_iter().find(|r| breaks(&assertion, &set, r, &table));
+        plan.assertions = vec![assertion];
+        let found = RouteTable::build(Arc::new(plan)).err();
+        let violated = found.as_ref().is_some_and(|f| f.iter().any(|d| d.code == "ASSERTION_VIOLATED"));
+        prop_assert_eq!(violated, broken.is_some(), "{:?} {:?}", found, broken);
     }
 }

@@ -383,6 +383,12 @@ fn every_code_is_produced_by_some_input() {
             bound("routes = [{ name = \"x\", concurrency = 1 }, { name = \"y\" }]"),
         ),
         (
+            "ASSERTION_VIOLATED",
+            CONFIG,
+            bound("routes = [{ name = \"x\" }]")
+                + "\n[[profiles.p.assertions]]\nnever = { hosts = [\"echo.test\"] }",
+        ),
+        (
             "UNREACHABLE_ROUTE",
             CONFIG,
             bound("routes = [{ name = \"x\", action = \"deny\" }, { name = \"y\" }]"),

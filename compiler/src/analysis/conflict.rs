@@ -106,7 +106,12 @@ impl Search<'_, '_> {
             .help("make one of them narrower, or give both the same effect")
             .witness(witness.to_string());
         let other = Some((RouteIndex(pair.0), format!("route `{}` is here", a.route_id)));
-        self.found.push(Finding { diagnostic, route: Some(RouteIndex(pair.1)), other });
+        self.found.push(Finding {
+            diagnostic,
+            route: Some(RouteIndex(pair.1)),
+            other,
+            assertion: None,
+        });
     }
 
     /// A request that both match.

@@ -11,6 +11,9 @@ use crate::plan::Route;
 /// Suppositions at one spot. Beyond it the answer is said to be incomplete.
 const STEPS_MAX: usize = 1 << 16;
 
+/// Which leaves are asked for, by what both plans decide.
+pub(super) type Keep<'k> = &'k dyn Fn(&Decided, &Decided) -> bool;
+
 /// Everything that is the same for one way to suppose things.
 #[derive(Clone, Debug)]
 pub(super) struct Leaf {
@@ -45,11 +48,7 @@ impl<'e, 'p> Explorer<'e, 'p> {
     }
 
     /// Every leaf of which `keep` says so, until it is enough.
-    pub(super) fn leaves(
-        &mut self,
-        enough: usize,
-        keep: &dyn Fn(&Decided, &Decided) -> bool,
-    ) -> Vec<Leaf> {
+    pub(super) fn leaves(&mut self, enough: usize, keep: Keep<'_>) -> Vec<Leaf> {
         let mut leaves = Vec::new();
         let facts = Facts::default();
         if self.words.methods.is_empty() {
@@ -62,12 +61,7 @@ impl<'e, 'p> Explorer<'e, 'p> {
         leaves
     }
 
-    fn go(
-        &mut self,
-        facts: &Facts,
-        (enough, keep): (usize, &dyn Fn(&Decided, &Decided) -> bool),
-        leaves: &mut Vec<Leaf>,
-    ) {
+    fn go(&mut self, facts: &Facts, (enough, keep): (usize, Keep<'_>), leaves: &mut Vec<Leaf>) {
         self.steps += 1;
         if leaves.len() >= enough || self.steps > STEPS_MAX {
             return;

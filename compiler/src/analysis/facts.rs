@@ -196,7 +196,8 @@ impl Facts {
         let denying = route.action == Action::Deny;
         let slash = wanted.allow_encoded_slash || !spot.path.contains("%2F");
         let empty = wanted.allow_empty_segments || !spot.path.contains("//");
-        if !denying && !(slash && empty) {
+        let written = denying || (slash && empty);
+        if !written {
             return Ok(false);
         }
         let mut open = None;

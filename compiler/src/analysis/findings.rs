@@ -3,6 +3,7 @@
 
 use std::collections::HashSet;
 
+use super::assertion::violations;
 use super::conflict::conflicts;
 use super::tree::Tree;
 use super::tunnel::tunnels;
@@ -16,15 +17,15 @@ pub(crate) fn findings(plan: &Plan, parsed: &[Parsed]) -> Vec<Finding> {
     let tree = Tree::new(plan, parsed);
     let mut findings = conflicts(&tree);
     tunnels(&tree, &mut findings);
+    // A route that contradicts another is to be mended, not to be dropped.
+    let reported: HashSet<_> = findings.iter().filter_map(|finding| finding.route).collect();
     let mut reach = Reach::new(&tree);
-    let mut shadowed = HashSet::new();
-    for (at, _, _) in tree.routes() {
-        if let Some(loss) = reach.loss(at)
-            && shadowed.insert(at)
-        {
+    for (at, _, _) in tree.routes().filter(|(at, ..)| !reported.contains(&RouteIndex(*at))) {
+        if let Some(loss) = reach.loss(at) {
             findings.push(unreachable(&tree, at, &loss));
         }
     }
+    violations(&tree, &mut findings);
     findings
 }
 
@@ -49,5 +50,5 @@ fn unreachable(tree: &Tree<'_>, at: u32, loss: &Loss) -> Finding {
     let mut diagnostic = Diagnostic::warning("UNREACHABLE_ROUTE", message);
     diagnostic.witness = loss.witness.as_ref().map(ToString::to_string);
     let other = by.first().map(|by| (RouteIndex(*by), format!("route `{}` is here", id(*by))));
-    Finding { diagnostic, route: Some(RouteIndex(at)), other }
+    Finding { diagnostic, route: Some(RouteIndex(at)), other, assertion: None }
 }

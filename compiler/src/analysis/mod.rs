@@ -4,6 +4,7 @@
 //! Every claim comes with a request that shows it, which can be put to the table. Nothing here
 //! depends on how the table is laid out.
 
+mod assertion;
 mod conflict;
 mod content;
 mod decide;

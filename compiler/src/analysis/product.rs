@@ -440,12 +440,12 @@ fn merge<A: Clone + Eq + Ord>(
     };
     let everywhere: Vec<Part<A>> = others.iter().filter(|part| whole(part)).cloned().collect();
     let covered = |part: &Part<A>| everywhere.iter().any(|all| all.answer == part.answer);
-    parts.extend(ends.end.iter().cloned().filter(|part| !covered(part)));
+    parts.extend(ends.end.iter().filter(|part| !covered(part)).cloned());
     let under = |segment: &str, mut part: Part<A>| {
         part.path.insert(0, segment.to_owned());
         part
     };
-    let trailing = ends.trailing.iter().cloned().filter(|part| !covered(part));
+    let trailing = ends.trailing.iter().filter(|part| !covered(part)).cloned();
     parts.extend(trailing.map(|part| under("", part)));
     for (segment, list) in named {
         let new = list.into_iter().filter(|part| !others.contains(part) && !covered(part));

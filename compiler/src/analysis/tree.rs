@@ -237,6 +237,10 @@ impl State {
         Self { allow: items(&roots.allow), deny: items(&roots.deny) }
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.allow.is_empty() && self.deny.is_empty()
+    }
+
     /// Whether every path below has the same candidates.
     pub(super) fn is_settled(&self) -> bool {
         let tail = |item: &Item| matches!(item, Item::Tail(_));

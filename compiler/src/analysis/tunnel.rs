@@ -59,7 +59,7 @@ fn different(tree: &Tree<'_>, tunnel: u32, other: u32) -> Finding {
 
 fn finding(tree: &Tree<'_>, tunnel: u32, other: u32, diagnostic: Diagnostic) -> Finding {
     let related = (RouteIndex(tunnel), format!("route `{}` is here", id(tree, tunnel)));
-    Finding { diagnostic, route: Some(RouteIndex(other)), other: Some(related) }
+    Finding { diagnostic, route: Some(RouteIndex(other)), other: Some(related), assertion: None }
 }
 
 fn id<'t>(tree: &'t Tree<'_>, at: u32) -> &'t str {

@@ -3,6 +3,7 @@
 //! JSON in camelCase, schema version 1; unknown fields are refused. A plan holds references to
 //! credentials and never a secret.
 
+mod assertion;
 mod credential;
 mod injection;
 mod limits;
@@ -14,6 +15,7 @@ mod upstream;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use assertion::{Assertion, CredentialOnly};
 pub use credential::CredentialReference;
 pub use injection::{Clear, Injection, InjectionKind};
 pub use limits::{Limits, Period, Price, Rate, Spend, Timeouts, Uses};
@@ -55,7 +57,7 @@ pub struct Plan {
     #[serde(default)]
     pub agent_runtimes: Vec<Value>,
     #[serde(default)]
-    pub assertions: Vec<Value>,
+    pub assertions: Vec<Assertion>,
 }
 
 /// What becomes of a request that no route matches, on a host that no credential is bound to.

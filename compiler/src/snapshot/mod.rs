@@ -3,12 +3,14 @@
 //!
 //! Nothing here is a secret: of credentials there is only where they come from.
 
+mod assertion;
 mod block;
 mod limits;
 mod policy;
 mod route;
 mod targets;
 
+pub use assertion::AssertionSource;
 pub use policy::{Binding, BoundRoute, Policy, Profile, Sandbox, SandboxSpec, read_policy};
 pub use route::RouteSource;
 pub use targets::{

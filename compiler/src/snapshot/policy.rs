@@ -6,6 +6,7 @@ use ipnet::IpNet;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use super::assertion::{AssertionSource, read_assertion};
 use super::route::{RouteSource, Within, read_route};
 use super::targets::parsed;
 use super::{bad_id, is_id, required_id};
@@ -28,6 +29,8 @@ pub struct Profile {
     pub bindings: Vec<Binding>,
     /// Routes without a credential.
     pub routes: Vec<RouteSource>,
+    /// What must be true of all that it allows.
+    pub assertions: Vec<AssertionSource>,
     /// Whether nothing was wrong with it. Others get no plan: what could not be read may have
     /// been a deny.
     pub(crate) sound: bool,
@@ -104,8 +107,12 @@ fn profile(mut table: Table<'_>) -> Profile {
     let bindings = table.tables("bindings").into_iter().filter_map(binding).collect();
     let routes = table.tables("routes").into_iter();
     let routes = routes.filter_map(|route| read_route(route, Within::Profile)).collect();
+    let mut assertions: Vec<AssertionSource> =
+        table.tables("assertions").into_iter().filter_map(read_assertion).collect();
+    // The order in which they are written changes nothing.
+    assertions.sort_by_cached_key(|a| serde_json::to_string(&a.assertion).unwrap_or_default());
     table.finish();
-    Profile { unmatched, bindings, routes, sound: false }
+    Profile { unmatched, bindings, routes, assertions, sound: false }
 }
 
 fn binding(mut table: Table<'_>) -> Option<Binding> {

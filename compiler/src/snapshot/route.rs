@@ -4,7 +4,7 @@ use crate::block::Block;
 use crate::canonical::Scheme;
 use crate::diagnostic::{Diagnostic, Place};
 use crate::pattern::{HostPattern, PathPattern};
-use crate::plan::{Action, Condition, Limits, Timeouts};
+use crate::plan::{Action, Condition, Limits, Match, Timeouts};
 use crate::read::Table;
 use crate::table::is_token;
 
@@ -89,6 +89,26 @@ pub(super) fn read_route(mut table: Table<'_>, within: Within) -> Option<RouteSo
     let document = table.finish();
     route.sound = document.problems() == problems;
     name.map(|_| route)
+}
+
+/// The set of an assertion: a match as in a profile's route, with nothing else.
+pub(super) fn read_match(mut table: Table<'_>, action: Action) -> Match {
+    let (scheme, hosts, ports) = origin(&mut table, Within::Profile);
+    let headers = conditions(&mut table, "headers");
+    let wanted = Match {
+        scheme,
+        hosts: hosts.iter().map(ToString::to_string).collect(),
+        ports,
+        paths: paths(&mut table).iter().map(ToString::to_string).collect(),
+        methods: methods(&mut table),
+        headers: headers.into_iter().map(lower_name).collect(),
+        query: conditions(&mut table, "query"),
+        allow_encoded_slash: false,
+        allow_empty_segments: false,
+        block: read_block(&mut table, action),
+    };
+    table.finish();
+    wanted
 }
 
 fn action(table: &mut Table<'_>, within: Within) -> Action {

@@ -6,7 +6,7 @@ use super::build::{Builder, Built};
 use super::check::Checker;
 use super::{RouteIndex, RouteTable};
 use crate::analysis;
-use crate::diagnostic::{Diagnostic, Severity};
+use crate::diagnostic::{Diagnostic, Diagnostics, Severity};
 use crate::plan::{Match, Plan};
 
 /// A diagnostic about routes of a plan, which do not know where they were written.
@@ -17,15 +17,21 @@ pub(crate) struct Finding {
     pub(crate) route: Option<RouteIndex>,
     /// The other one, and what it has to do with the first.
     pub(crate) other: Option<(RouteIndex, String)>,
+    /// The assertion that it is about.
+    pub(crate) assertion: Option<usize>,
 }
 
 impl Finding {
-    pub(super) fn about_plan(diagnostic: Diagnostic) -> Self {
-        Self { diagnostic, route: None, other: None }
+    pub(crate) fn about_plan(diagnostic: Diagnostic) -> Self {
+        Self { diagnostic, route: None, other: None, assertion: None }
     }
 
     pub(crate) fn about(route: RouteIndex, diagnostic: Diagnostic) -> Self {
-        Self { diagnostic, route: Some(route), other: None }
+        Self { diagnostic, route: Some(route), other: None, assertion: None }
+    }
+
+    pub(crate) fn about_assertion(at: usize, diagnostic: Diagnostic) -> Self {
+        Self { diagnostic, route: None, other: None, assertion: Some(at) }
     }
 
     /// For whoever knows no places.
@@ -38,6 +44,13 @@ impl Finding {
 }
 
 impl RouteTable {
+    /// The table, if the plan is sound, and all that is to be said about it.
+    pub fn build_with_warnings(plan: Arc<Plan>) -> (Option<RouteTable>, Diagnostics) {
+        let (table, findings) = Self::analyse(plan);
+        let found = Diagnostics(findings.into_iter().map(Finding::into_diagnostic).collect());
+        (table.filter(|_| !found.has_errors()), found.sorted())
+    }
+
     /// The table, if one can be made, and everything that was found.
     pub(crate) fn analyse(plan: Arc<Plan>) -> (Option<RouteTable>, Vec<Finding>) {
         let mut checker = Checker::new(&plan);

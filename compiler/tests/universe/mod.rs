@@ -209,7 +209,12 @@ pub(crate) fn routes(most: usize, limits: u32) -> impl Strategy<Value = Vec<Rout
     })
 }
 
-fn route(at: usize, action: Action, wanted: Match, (limit, bound): (u32, bool)) -> Route {
+pub(crate) fn route(
+    at: usize,
+    action: Action,
+    wanted: Match,
+    (limit, bound): (u32, bool),
+) -> Route {
     let wild = wanted.hosts.iter().any(|host| host == "*");
     let carries = bound && !wild && wanted.scheme == Scheme::Https;
     let carries = carries && matches!(action, Action::Allow | Action::Hold);

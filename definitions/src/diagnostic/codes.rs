@@ -13,6 +13,7 @@ const fn spec(code: &'static str, summary: &'static str) -> CodeSpec {
 
 /// In code-point order. Beside these there are the `family.code` of definitions.
 pub const CODES: &[CodeSpec] = &[
+    spec("ASSERTION_VIOLATED", "A request breaks what the profile says is always true"),
     spec("BAD_VALUE", "A value is of the right type, but not one that can stand there"),
     spec("BROAD_GRANT", "A credential is given to everything on a host"),
     spec("CLEARTEXT_CREDENTIAL", "A credential would be sent over HTTP without TLS"),
