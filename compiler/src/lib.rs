@@ -17,6 +17,7 @@ pub mod analysis;
 pub mod explain;
 
 mod compile;
+pub mod profile;
 pub mod snapshot;
 pub mod suggest;
 

@@ -27,6 +27,10 @@ impl Plan {
             let message = format!("`{name}` has version {}, too large", plan.version);
             return Err(Diagnostic::error("INVALID_PLAN", message).into());
         }
+        let found = crate::profile::check(&plan);
+        if found.has_errors() {
+            return Err(found);
+        }
         let given = std::mem::take(&mut plan.digest);
         plan.seal();
         if !given.is_empty() && given != plan.digest {

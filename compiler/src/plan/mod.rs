@@ -10,6 +10,7 @@ mod limits;
 mod load;
 mod matching;
 mod route;
+mod runtime;
 mod upstream;
 
 use serde::{Deserialize, Serialize};
@@ -21,6 +22,10 @@ pub use injection::{Clear, Injection, InjectionKind};
 pub use limits::{Limits, Period, Price, Rate, Spend, Timeouts, Uses};
 pub use matching::{Condition, Match};
 pub use route::{Action, Route};
+pub use runtime::{
+    AgentRuntime, Artifact, InstallCommand, Readiness, RuntimeClient, RuntimeEndpoint, RuntimeFile,
+    RuntimeProcess, StopPolicy, StopSignal, WorkspaceSource,
+};
 pub use upstream::Upstream;
 
 /// The only schema version that this build reads and writes.
@@ -49,13 +54,13 @@ pub struct Plan {
     #[serde(default)]
     pub credentials: Vec<CredentialReference>,
     #[serde(default)]
-    pub artifacts: Vec<Value>,
+    pub artifacts: Vec<Artifact>,
     #[serde(default)]
-    pub workspace_sources: Vec<Value>,
+    pub workspace_sources: Vec<WorkspaceSource>,
     #[serde(default)]
-    pub runtime_clients: Vec<Value>,
+    pub runtime_clients: Vec<RuntimeClient>,
     #[serde(default)]
-    pub agent_runtimes: Vec<Value>,
+    pub agent_runtimes: Vec<AgentRuntime>,
     #[serde(default)]
     pub assertions: Vec<Assertion>,
 }

@@ -13,6 +13,14 @@ const fn spec(code: &'static str, summary: &'static str) -> CodeSpec {
 
 /// In code-point order. Beside these there are the `family.code` of definitions.
 pub const CODES: &[CodeSpec] = &[
+    spec(
+        "AGENT_RUNTIME_CONFLICT",
+        "Agent runtimes of a profile cannot stand together, or one names a client or an endpoint that there is not",
+    ),
+    spec(
+        "ARTIFACT_CONFLICT",
+        "Artifacts of a profile cannot stand together, or one of them could not be installed",
+    ),
     spec("ASSERTION_VIOLATED", "A request breaks what the profile says is always true"),
     spec("BAD_VALUE", "A value is of the right type, but not one that can stand there"),
     spec("BROAD_GRANT", "A credential is given to everything on a host"),
@@ -45,11 +53,19 @@ pub const CODES: &[CodeSpec] = &[
         "The configuration of a target is not what its definition asks for",
     ),
     spec("LIMIT_EXCEEDED", "Something is longer, deeper or more than it may be"),
+    spec(
+        "MCP_CONFLICT",
+        "MCP servers of a profile cannot stand together, or cannot be written where the agent reads them",
+    ),
     spec("MISSING_FIELD", "A field that must be there is missing"),
     spec("PATH_NOT_CANONICAL", "A path is not in the one form that it is matched in"),
     spec(
         "ROUTE_CONFLICT",
         "Two routes take the same request, neither goes before the other, and they differ in what they do",
+    ),
+    spec(
+        "RUNTIME_CLIENT_SETUP_CONFLICT",
+        "Runtime clients of a profile cannot stand together, or one could not be set up",
     ),
     spec("SCHEMA_TOO_DEEP", "A schema in a definition is nested too deep"),
     spec("SCHEMA_TOO_LARGE", "A schema in a definition has too many properties"),
@@ -61,6 +77,10 @@ pub const CODES: &[CodeSpec] = &[
     spec("UNKNOWN_TARGET", "Something refers to a target that there is not"),
     spec("UNREACHABLE_ROUTE", "A route never decides, because others take all that it would"),
     spec("WILDCARD_CREDENTIAL", "A credential would be sent to any host"),
+    spec(
+        "WORKSPACE_SOURCE_CONFLICT",
+        "Two workspace sources have one path, or one lacks its path or its origin",
+    ),
     spec("WRONG_TYPE", "A value is of another type than it must be"),
 ];
 
