@@ -71,7 +71,7 @@ impl<'p> Effect<'p> {
             upstream: &route.upstream,
             inject: route.inject.iter().map(inject).collect(),
             clear: &route.clear,
-            limits: route.limits,
+            limits: route.limits.clone(),
             timeouts: route.timeouts,
         }
     }

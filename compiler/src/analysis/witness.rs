@@ -79,6 +79,7 @@ fn items<T>(
 ) -> fmt::Result {
     match reading {
         Reading::Unread => Ok(()),
+        Reading::Nothing => write!(f, " [{kind}: nothing]"),
         Reading::Unreadable => write!(f, " [{kind}: not readable]"),
         Reading::Items(items) => {
             let items: Vec<String> = items.iter().map(text).collect();

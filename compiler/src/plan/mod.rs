@@ -14,7 +14,6 @@ mod runtime;
 mod upstream;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 pub use assertion::{Assertion, CredentialOnly};
 pub use credential::CredentialReference;
