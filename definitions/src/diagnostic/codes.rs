@@ -36,7 +36,6 @@ pub const CODES: &[CodeSpec] = &[
     spec("DUPLICATE_SANDBOX", "Two sandboxes have the same id"),
     spec("EMPTY_METHODS", "An empty list of methods means neither any nor none"),
     spec("FILE_UNREADABLE", "A file cannot be read"),
-    spec("HOLD_NEEDS_CONTROL", "A request that waits for an approval needs a control service"),
     spec("HOST_NOT_CANONICAL", "A host is not in the one form that it is matched in"),
     spec(
         "INVALID_BINDING_CONFIG",

@@ -347,7 +347,7 @@ impl Scanner {
 )]
 fn count(text: &[u8]) -> Option<u64> {
     let number: f64 = std::str::from_utf8(text).ok()?.parse().ok()?;
-    if !(number >= 0.0) {
+    if number.is_nan() || number < 0.0 {
         return None;
     }
     Some(number.ceil().min(COUNT_MAX as f64) as u64)

@@ -229,6 +229,31 @@ pub(super) const POLICY: &[Section] = &[
             ),
             key("bindings", "array of tables", "`[]`", "Routes with a credential"),
             key("routes", "array of tables", "`[]`", "Routes without one"),
+            key(
+                "assertions",
+                "array of tables",
+                "`[]`",
+                "What must be true of every request, proved when the profile is compiled",
+            ),
+        ],
+    },
+    Section {
+        title: "[[profiles.ID.assertions]]",
+        about: "What must be true of every request. One of the three; a request that breaks it is shown.",
+        keys: &[
+            key(
+                "never",
+                "table",
+                "-",
+                "Requests of which none may be allowed: hosts, paths, methods and conditions, as in a route",
+            ),
+            key("only", "table", "-", "Requests outside of which nothing may be allowed"),
+            key(
+                "credential_only",
+                "table",
+                "-",
+                "`credential` (a connection) and the only `hosts` that it may go to",
+            ),
         ],
     },
     Section {
