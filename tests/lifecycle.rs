@@ -225,7 +225,7 @@ fn a_definition_of_the_operator_is_taken_up_when_it_comes_and_when_it_changes() 
     write("7");
     let answer = stage.world.reload(stage.world.policy());
     assert_eq!(answer.status, 422, "{}", answer.body);
-    for part in ["acme.toml:11:10", "WRONG_TYPE", "compileBinding.routes[0].paths[0]"] {
+    for part in ["acme.toml:12:10", "WRONG_TYPE", "compileBinding.routes[0].paths[0]"] {
         assert!(answer.body.contains(part), "no {part:?} in {}", answer.body);
     }
     write("\"/get\"");

@@ -232,6 +232,25 @@ mod tests {
         Limits { spend: Some(spend), ..Limits::default() }
     }
 
+    /// A request that reached its upstream.
+    fn departed(account: &Arc<Account>, limits: &Limits, now: Moment) -> Admitted {
+        let mut admitted = account.begin(limits, now).unwrap();
+        admitted.depart();
+        admitted
+    }
+
+    #[test]
+    fn what_never_reached_an_upstream_uses_nothing() {
+        let account = Arc::new(Account::default());
+        let uses = Some(Uses { limit: 1, per: Period::Total });
+        let limits = Limits { uses, ..spend(100, 60, Period::Total) };
+        for _ in 0..3 {
+            drop(account.begin(&limits, at(1)).unwrap());
+        }
+        drop(departed(&account, &limits, at(1)));
+        assert_eq!(account.begin(&limits, at(1)).unwrap_err(), Over::Uses(1, None));
+    }
+
     #[test]
     fn a_place_is_given_back_when_the_request_ends() {
         let (account, limits) =
@@ -251,7 +270,7 @@ mod tests {
         let account = Arc::new(Account::default());
         let uses = Some(Uses { limit: 1, per: Period::Day });
         let limits = Limits { uses, ..Limits::default() };
-        drop(account.begin(&limits, at(5 * DAY_SECONDS + 100)).unwrap());
+        drop(departed(&account, &limits, at(5 * DAY_SECONDS + 100)));
         let over = Over::Uses(1, Some(Duration::from_secs(DAY_SECONDS - 200)));
         assert_eq!(account.begin(&limits, at(5 * DAY_SECONDS + 200)).unwrap_err(), over);
         assert!(account.begin(&limits, at(4 * DAY_SECONDS)).is_err());
@@ -263,36 +282,36 @@ mod tests {
         let account = Arc::new(Account::default());
         let uses = Some(Uses { limit: 2, per: Period::Total });
         let limits = Limits { uses, concurrency: Some(1), ..Limits::default() };
-        let running = account.begin(&limits, at(1)).unwrap();
+        let running = departed(&account, &limits, at(1));
         for _ in 0..5 {
             assert_eq!(account.begin(&limits, at(1)).unwrap_err(), Over::Concurrency(1));
         }
         drop(running);
-        drop(account.begin(&limits, at(1)).unwrap());
+        drop(departed(&account, &limits, at(1)));
         assert_eq!(account.begin(&limits, at(1)).unwrap_err(), Over::Uses(2, None));
     }
 
     #[test]
     fn what_a_request_cost_takes_the_place_of_what_was_assumed() {
         let (account, limits) = (Arc::new(Account::default()), spend(100, 60, Period::Total));
-        let mut first = account.begin(&limits, at(1)).unwrap();
+        let mut first = departed(&account, &limits, at(1));
         first.settle(10);
         drop(first);
-        let mut second = account.begin(&limits, at(1)).unwrap();
-        let third = account.begin(&limits, at(1)).unwrap();
+        let mut second = departed(&account, &limits, at(1));
+        let third = departed(&account, &limits, at(1));
         // 10 + 60 + 60: whoever runs is counted as if it cost what was assumed.
         assert_eq!(account.begin(&limits, at(1)).unwrap_err(), Over::Spend(100, None));
         second.settle(0);
         drop(third);
         // The third was never told: what was assumed stays.
-        assert!(account.begin(&limits, at(1)).is_ok());
+        drop(departed(&account, &limits, at(1)));
         assert_eq!(account.begin(&limits, at(1)).unwrap_err(), Over::Spend(100, None));
     }
 
     #[test]
     fn a_plan_that_changes_the_limit_keeps_what_was_used() {
         let account = Arc::new(Account::default());
-        account.begin(&spend(100, 60, Period::Total), at(1)).unwrap().settle(90);
+        departed(&account, &spend(100, 60, Period::Total), at(1)).settle(90);
         assert!(account.begin(&spend(90, 1, Period::Total), at(1)).is_err());
         assert!(account.begin(&spend(91, 1, Period::Total), at(1)).is_ok());
     }
