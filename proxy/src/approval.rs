@@ -281,10 +281,8 @@ mod tests {
     const REQUEST: [&str; 4] = ["box", "policy/pay", "POST", "https://a.test/pay"];
 
     fn pending(answer: Answer) -> String {
-        match answer {
-            Answer::Pending(id) => id,
-            other => panic!("not pending: {other:?}"),
-        }
+        let Answer::Pending(id) = answer else { panic!("not pending: {answer:?}") };
+        id
     }
 
     #[test]

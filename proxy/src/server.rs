@@ -292,8 +292,10 @@ pub enum ReloadError {
 }
 
 pub(crate) fn reload(store: &Store, read: &Reload) -> Result<u64, ReloadError> {
+    let turn = store.turn();
     let input = read().map_err(ReloadError::Diagnostics)?;
     let number = store.publish(input)?;
+    drop(turn);
     tracing::info!(plan.generation = number, "plans reloaded");
     Ok(number)
 }

@@ -145,6 +145,8 @@ struct Watch {
     config: PathBuf,
     files: Vec<PathBuf>,
     seen: Stamps,
+    /// A change that was seen once.
+    pending: Option<Stamps>,
 }
 
 impl Watch {
@@ -157,15 +159,24 @@ impl Watch {
             hangup: signal(SignalKind::hangup()).map_err(failed)?,
             files,
             seen,
+            pending: None,
         })
     }
 
-    /// Whether a file changed. Which files there are is asked again then: the configuration may
+    /// Whether a file changed, and not since the last look: who is still writing would have half a
+    /// file put in force, and half a policy may be one that allows nothing. Which files there are is asked again then: the configuration may
     /// name others, and definitions come and go.
     fn changed(&mut self) -> bool {
-        if stamps(&self.files) == self.seen {
+        let now = stamps(&self.files);
+        if now == self.seen {
+            self.pending = None;
             return false;
         }
+        if self.pending.as_ref() != Some(&now) {
+            self.pending = Some(now);
+            return false;
+        }
+        self.pending = None;
         self.files = watched_files(&self.config);
         self.seen = stamps(&self.files);
         true

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::{ArcSwap, Guard};
 use aws_lc_rs::rand;
@@ -131,6 +131,8 @@ pub struct Store {
     generation: ArcSwap<Generation>,
     changes: watch::Sender<u64>,
     written: Mutex<Written>,
+    /// Held from before files are read until they are in force.
+    turn: Mutex<()>,
     metrics: Arc<Metrics>,
 }
 
@@ -147,8 +149,15 @@ impl Store {
             generation: ArcSwap::default(),
             changes: watch::channel(0).0,
             written: Mutex::default(),
+            turn: Mutex::default(),
             metrics,
         }
+    }
+
+    /// The turn of whoever reads files to publish them. Without it a reader that began early and
+    /// ended late would put an old file in the place of a new one.
+    pub(crate) fn turn(&self) -> MutexGuard<'_, ()> {
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn load(&self) -> Guard<Arc<Generation>> {
