@@ -7,7 +7,9 @@
 
 use std::fmt;
 use std::pin::Pin;
-use std::task::{Context, Poll, Waker};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
 
 use tokio::sync::watch;
 
@@ -28,8 +30,35 @@ pub(crate) struct Changes<T> {
     /// Sees what `next` sees; asking it costs no more than a load.
     seen: watch::Receiver<T>,
     next: Next<T>,
-    /// Whom `next` wakes.
-    waker: Option<Waker>,
+    /// How `next` wakes whoever waits.
+    bell: Option<Arc<Bell>>,
+}
+
+/// Wakes a task, and knows whether it did.
+///
+/// Being in the list of a `watch` ends with the first wake-up, and that one need not come with a
+/// change: one that goes round the list wakes again whoever entered it meanwhile. So only a bell
+/// that has not rung stands for a place in the list.
+struct Bell {
+    has_rung: AtomicBool,
+    task: Waker,
+}
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.has_rung.store(true, Ordering::Release);
+        self.task.wake_by_ref();
+    }
+}
+
+impl Bell {
+    fn stands_for(&self, task: &Waker) -> bool {
+        self.task.will_wake(task) && !self.has_rung.load(Ordering::Acquire)
+    }
 }
 
 impl<T> fmt::Debug for Changes<T> {
@@ -40,7 +69,7 @@ impl<T> fmt::Debug for Changes<T> {
 
 impl<T: Send + Sync + Copy + 'static> Changes<T> {
     pub(crate) fn new(receiver: watch::Receiver<T>) -> Self {
-        Self { seen: receiver.clone(), next: next(receiver), waker: None }
+        Self { seen: receiver.clone(), next: next(receiver), bell: None }
     }
 
     /// The value as it stands.
@@ -54,17 +83,18 @@ impl<T: Send + Sync + Copy + 'static> Changes<T> {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Change> {
-        let is_waiting = self.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
-        if is_waiting && matches!(self.seen.has_changed(), Ok(false)) {
+        if self.bell.as_ref().is_some_and(|bell| bell.stands_for(cx.waker())) {
             return Poll::Pending;
         }
-        match self.next.as_mut().poll(cx) {
+        let bell = Arc::new(Bell { has_rung: AtomicBool::new(false), task: cx.waker().clone() });
+        let waker = Waker::from(Arc::clone(&bell));
+        match self.next.as_mut().poll(&mut Context::from_waker(&waker)) {
             Poll::Ready((receiver, change)) => {
                 *self = Self::new(receiver);
                 Poll::Ready(change)
             }
             Poll::Pending => {
-                self.waker = Some(cx.waker().clone());
+                self.bell = Some(bell);
                 Poll::Pending
             }
         }
@@ -85,9 +115,8 @@ fn next<T: Send + Sync + 'static>(mut receiver: watch::Receiver<T>) -> Next<T> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-    use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::task::Wake;
+    use std::sync::atomic::{AtomicU64, AtomicUsize};
+    use std::time::Duration;
 
     use super::*;
 
@@ -120,6 +149,31 @@ mod tests {
             assert_eq!(poll(&mut changes, &task), Poll::Ready(Change::Changed));
             assert_eq!(changes.now(), round);
         }
+    }
+
+    /// A sender goes round its list of waiters while one of them, woken already, enters it again.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn no_change_is_missed_when_a_waiter_is_faster_than_the_sender() {
+        const CHANGES: u64 = 20_000;
+        let (sender, receiver) = watch::channel(0);
+        let seen = Arc::new(AtomicU64::new(0));
+        let (mut changes, noted) = (Changes::new(receiver), Arc::clone(&seen));
+        let waiting = tokio::spawn(async move {
+            while changes.now() < CHANGES {
+                changes.changed().await;
+                noted.store(changes.now(), Ordering::SeqCst);
+            }
+        });
+        let sending = async {
+            for number in 1..=CHANGES {
+                sender.send_replace(number);
+                while seen.load(Ordering::SeqCst) < number {
+                    tokio::task::yield_now().await;
+                }
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), sending).await.expect("every change is seen");
+        waiting.await.unwrap();
     }
 
     #[test]
