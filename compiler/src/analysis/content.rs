@@ -43,7 +43,12 @@ pub(super) fn kinds(kind: Inspection, blocks: &[(&Block, bool)]) -> Vec<Items> {
         apart.entry(sign).or_insert(item);
     }
     let items = apart.into_values().map(|item| (item, None)).collect();
-    vec![Items { kind, items: Some(items) }, Items { kind, items: None }]
+    let mut ways = vec![Items { kind, items: Some(items) }, Items { kind, items: None }];
+    if kind == Inspection::GitCommands {
+        // A push may ask for nothing yet, to see whether it may.
+        ways.push(Items { kind, items: Some(Vec::new()) });
+    }
+    ways
 }
 
 impl Items {
@@ -94,6 +99,7 @@ impl Items {
             }
         }
         match self.kind {
+            Inspection::GitCommands if git.is_empty() => content.git = Reading::Nothing,
             Inspection::GitCommands => content.git = Reading::of(Ok(git)),
             Inspection::Graphql => content.graphql = Reading::of(Ok(graphql)),
             Inspection::JsonRpc => content.json_rpc = Reading::of(Ok(json_rpc)),

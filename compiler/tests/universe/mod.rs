@@ -79,7 +79,7 @@ pub(crate) fn outcome(table: &RouteTable, connect: Option<HostClass>, verdict: V
         Verdict::Deny(_) => "deny".into(),
         Verdict::NoRoute { .. } => "no_route".into(),
         Verdict::Passthrough => "passthrough".into(),
-        Verdict::Inspect(_) => panic!("no route here has a block"),
+        Verdict::Inspect(_) => unreachable!("no route here has a block"),
     }
 }
 
