@@ -118,6 +118,24 @@ pub(super) async fn discard(session: &mut Session, x: &mut Exchange) {
     }
 }
 
+/// When to look again at commands that were not whole: a look costs what there is to look at, so
+/// one with every piece would let pieces of one byte cost the square of the bound.
+#[derive(Debug, Default)]
+struct Looks {
+    due: u64,
+}
+
+impl Looks {
+    /// Whether twice as much is there as at the last look.
+    fn is_due(&mut self, read: u64) -> bool {
+        let is_due = read >= self.due;
+        if is_due {
+            self.due = read.saturating_mul(2);
+        }
+        is_due
+    }
+}
+
 /// The commands in front of a pack; the pack itself stays where it is.
 async fn push(session: &mut Session, x: &mut Exchange) -> Result<Result<Push, Unreadable>, Denial> {
     if is_encoded(session) {
@@ -125,16 +143,18 @@ async fn push(session: &mut Session, x: &mut Exchange) -> Result<Result<Push, Un
     }
     let max = x.shared.limits.git_commands_bytes_max;
     begin(session, x).await;
+    let mut looks = Looks::default();
     let (push, length) = loop {
         let more = read_piece(session, x, u64::MAX).await?;
+        let read = x.held.as_ref().map_or(0, Held::len);
+        if more && read <= max && !looks.is_due(read) {
+            continue;
+        }
         let bytes = x.held.as_ref().map(Held::bytes).unwrap_or_default();
         match git::read_push(&bytes) {
             Ok(Progress::Whole(push, length)) => break (push, length),
-            Ok(Progress::Incomplete) if more => {
-                if x.held.as_ref().map_or(0, Held::len) > max {
-                    return Err(too_large(max));
-                }
-            }
+            Ok(Progress::Incomplete) if more && read > max => return Err(too_large(max)),
+            Ok(Progress::Incomplete) if more => {}
             Ok(Progress::Incomplete) => {
                 return Ok(Err(Unreadable("the push ends in its commands")));
             }
@@ -231,4 +251,18 @@ fn is_encoded(session: &Session) -> bool {
 
 fn content_length(downstream: &ServerSession) -> Option<u64> {
     downstream.req_header().headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_of_one_byte_cost_few_looks() {
+        let mut looks = Looks::default();
+        let taken = (1..=1u64 << 20).filter(|read| looks.is_due(*read)).count();
+        assert_eq!(taken, 21);
+        // A large first piece is looked at as it comes.
+        assert!(Looks::default().is_due(64 * 1024));
+    }
 }
