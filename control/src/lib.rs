@@ -1,10 +1,14 @@
-//! What an installation consists of: its data directory, its keys, its certificate authority.
+//! What an installation consists of: its data directory, its keys, its certificate authority; and
+//! what the control service keeps: a store, and a vault for the secrets in it.
 //!
 //! A first start creates what is missing and never replaces what is there. It must not know
 //! anything of requests: the proxy only reads what is written here.
 
 pub mod authority;
 pub mod bundle;
+pub mod credentials;
+pub mod id;
 pub mod installation;
 pub mod private_file;
+pub mod store;
 pub mod token;

@@ -1,0 +1,267 @@
+//! What the store promises, on a real SQLite file and on a real PostgreSQL server.
+#![expect(clippy::unwrap_used, reason = "a test fails where what it relies on is not there")]
+
+mod world;
+
+use sallygate_control::store::{
+    Access, Location, Notice, Store, StoreError, Topic, fetch_optional, tell,
+};
+use sallygate_control::{change, values};
+use world::{NOW, World};
+
+on_both_databases!(
+    a_second_start_changes_nothing,
+    a_database_of_a_newer_version_is_left_alone,
+    a_step_that_was_changed_after_it_was_applied_is_refused,
+    many_starts_at_once_make_the_schema_once,
+    what_is_not_committed_is_not_there,
+    every_type_comes_back_as_it_was,
+    a_row_that_must_be_unique_is_a_conflict,
+    a_row_whose_owner_is_missing_is_a_conflict,
+    changes_at_once_lose_nothing,
+    a_lease_has_one_holder_at_a_time,
+    a_lease_that_ran_out_goes_to_another_with_a_higher_fence,
+    a_holder_that_was_away_too_long_changes_nothing,
+    what_happened_is_told_once_and_in_order,
+    what_did_not_happen_is_never_told,
+);
+
+const NEW_ORGANISATION: &str =
+    "INSERT INTO organisations (id, name, created_at) VALUES ($1, $2, $3)";
+
+async fn add(store: &Store, id: &str, name: &str) -> Result<u64, StoreError> {
+    change!(store, |transaction| {
+        transaction.execute(NEW_ORGANISATION, values![id, name, NOW]).await
+    })
+}
+
+async fn count(store: &Store) -> i64 {
+    let mut transaction = store.begin(Access::Read).await.unwrap();
+    let sql = "SELECT COUNT(*) FROM organisations";
+    let row = fetch_optional(&mut *transaction, sql, Vec::new()).await.unwrap();
+    row.unwrap().integer().unwrap()
+}
+
+async fn a_second_start_changes_nothing(world: World) {
+    let first = world.store().await;
+    add(&first, "org_1", "one").await.unwrap();
+    let schema = first.schema().await.unwrap();
+    first.close().await;
+    let second = Store::connect(&world.location).await.unwrap();
+    let migrated = second.migrate(NOW + 1).await.unwrap();
+    assert_eq!(migrated.from, migrated.to);
+    assert_eq!(second.schema().await.unwrap(), schema);
+    assert_eq!(count(&second).await, 1);
+}
+
+async fn a_database_of_a_newer_version_is_left_alone(world: World) {
+    let store = world.store().await;
+    let newer = "INSERT INTO schema_steps (version, name, sha256, applied_at) \
+                 VALUES (1000, 'later', 'x', 0)";
+    change!(store, |t| { t.execute(newer, Vec::new()).await }).unwrap();
+    let refused = store.migrate(NOW).await.unwrap_err();
+    assert!(matches!(refused, StoreError::Newer { found: 1000, .. }), "{refused:?}");
+    assert_eq!(refused.code(), "store_newer");
+}
+
+async fn a_step_that_was_changed_after_it_was_applied_is_refused(world: World) {
+    let store = world.store().await;
+    let forged = "UPDATE schema_steps SET sha256 = 'other' WHERE version = 1";
+    change!(store, |t| { t.execute(forged, Vec::new()).await }).unwrap();
+    assert!(matches!(store.migrate(NOW).await, Err(StoreError::Migration(1))));
+}
+
+async fn many_starts_at_once_make_the_schema_once(world: World) {
+    // The file must be there first: SQLite cannot switch to WAL from several connections at once.
+    let first = Store::connect(&world.location).await.unwrap();
+    let mut starts = tokio::task::JoinSet::new();
+    for _ in 0..6 {
+        let store = first.clone();
+        starts.spawn(async move { store.migrate(NOW).await });
+    }
+    let mut made = 0;
+    while let Some(migrated) = starts.join_next().await {
+        made += usize::from(migrated.unwrap().unwrap().from == 0);
+    }
+    assert_eq!(made, 1);
+}
+
+async fn what_is_not_committed_is_not_there(world: World) {
+    let store = world.store().await;
+    let mut transaction = store.begin(Access::Write).await.unwrap();
+    transaction.execute(NEW_ORGANISATION, values!["org_1", "one", NOW]).await.unwrap();
+    drop(transaction);
+    assert_eq!(count(&store).await, 0);
+    let failed: Result<(), _> = change!(store, |transaction| {
+        transaction.execute(NEW_ORGANISATION, values!["org_2", "two", NOW]).await?;
+        Err(StoreError::Shape)
+    });
+    assert!(failed.is_err());
+    assert_eq!(count(&store).await, 0);
+}
+
+async fn every_type_comes_back_as_it_was(world: World) {
+    let store = world.store().await;
+    let bytes: Vec<u8> = (0..=255).collect();
+    let text = "ü 'quoted' \" \\ \u{1F512} \n";
+    change!(store, |transaction| {
+        let token = "INSERT INTO api_tokens (id, organisation_id, name, role, sha256, \
+                         created_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7)";
+        let nobody: Option<&str> = None;
+        let values = values!["t", nobody, text, "operator", bytes.clone(), i64::MAX, None::<i64>];
+        transaction.execute(token, values).await
+    })
+    .unwrap();
+    let mut transaction = store.begin(Access::Read).await.unwrap();
+    let find = "SELECT name, sha256, created_at, expires_at, organisation_id FROM api_tokens";
+    let mut row = fetch_optional(&mut *transaction, find, Vec::new()).await.unwrap().unwrap();
+    assert_eq!(row.text().unwrap(), text);
+    assert_eq!(row.bytes().unwrap(), bytes);
+    assert_eq!(row.integer().unwrap(), i64::MAX);
+    assert_eq!(row.optional_integer().unwrap(), None);
+    assert!(matches!(row.text(), Err(StoreError::Shape)), "an absent value is no text");
+    assert!(matches!(row.text(), Err(StoreError::Shape)), "there is no further column");
+}
+
+async fn a_row_that_must_be_unique_is_a_conflict(world: World) {
+    let store = world.store().await;
+    add(&store, "org_1", "one").await.unwrap();
+    for (id, name) in [("org_1", "two"), ("org_2", "one")] {
+        let refused = add(&store, id, name).await.unwrap_err();
+        assert!(matches!(refused, StoreError::Conflict(_)), "{refused:?}");
+        assert!(!refused.to_string().contains("org_"), "{refused}");
+    }
+    assert_eq!(count(&store).await, 1);
+}
+
+async fn a_row_whose_owner_is_missing_is_a_conflict(world: World) {
+    let store = world.store().await;
+    let orphan = "INSERT INTO profiles (id, organisation_id, name, latest_version, created_at, \
+                  updated_at) VALUES ('sbp_1', 'org_none', 'p', 0, 0, 0)";
+    let refused = change!(store, |t| { t.execute(orphan, Vec::new()).await });
+    assert!(matches!(refused, Err(StoreError::Conflict(_))), "{refused:?}");
+}
+
+async fn changes_at_once_lose_nothing(world: World) {
+    let store = world.store().await;
+    add(&store, "org_1", "0").await.unwrap();
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..8 {
+        let store = store.clone();
+        tasks.spawn(async move {
+            let mut done = 0;
+            while done < 5 {
+                match increment(&store).await {
+                    Ok(()) => done += 1,
+                    // Under this much contention a change may lose all its tries.
+                    Err(StoreError::Contention(_)) => {}
+                    Err(other) => return Err(other),
+                }
+            }
+            Ok(())
+        });
+    }
+    while let Some(outcome) = tasks.join_next().await {
+        outcome.unwrap().unwrap();
+    }
+    let mut transaction = store.begin(Access::Read).await.unwrap();
+    let find = "SELECT name FROM organisations";
+    let row = fetch_optional(&mut *transaction, find, Vec::new()).await.unwrap();
+    assert_eq!(row.unwrap().text().unwrap(), "40");
+}
+
+async fn increment(store: &Store) -> Result<(), StoreError> {
+    change!(store, |transaction| {
+        let find = "SELECT name FROM organisations WHERE id = 'org_1'";
+        let row = fetch_optional(transaction, find, Vec::new()).await?;
+        let number: i64 = row.unwrap().text()?.parse().unwrap();
+        let write = "UPDATE organisations SET name = $1 WHERE id = 'org_1'";
+        transaction.execute(write, values![(number + 1).to_string()]).await?;
+        Ok(())
+    })
+}
+
+async fn a_lease_has_one_holder_at_a_time(world: World) {
+    let store = world.store().await;
+    let until = NOW + 1_000;
+    let first = store.take_lease("refresh", "a", (NOW, until)).await.unwrap().unwrap();
+    assert_eq!(first.fence, 1);
+    assert_eq!(store.take_lease("refresh", "b", (NOW, until)).await.unwrap(), None);
+    assert_eq!(store.take_lease("refresh", "b", (until - 1, until)).await.unwrap(), None);
+    let longer = store.take_lease("refresh", "a", (NOW + 500, NOW + 2_000)).await.unwrap().unwrap();
+    assert_eq!((longer.fence, longer.expires_ms), (1, NOW + 2_000));
+    assert!(store.take_lease("other", "b", (NOW, until)).await.unwrap().is_some());
+    store.drop_lease(&longer).await.unwrap();
+    let next = store.take_lease("refresh", "b", (NOW, until)).await.unwrap().unwrap();
+    assert_eq!(next.fence, 2);
+}
+
+async fn a_lease_that_ran_out_goes_to_another_with_a_higher_fence(world: World) {
+    let store = world.store().await;
+    store.take_lease("refresh", "a", (NOW, NOW + 10)).await.unwrap().unwrap();
+    let second = store.take_lease("refresh", "b", (NOW + 10, NOW + 20)).await.unwrap().unwrap();
+    assert_eq!((second.fence, second.holder.as_str()), (2, "b"));
+}
+
+async fn a_holder_that_was_away_too_long_changes_nothing(world: World) {
+    let store = world.store().await;
+    let late = store.take_lease("refresh", "a", (NOW, NOW + 10)).await.unwrap().unwrap();
+    let mut transaction = store.begin(Access::Read).await.unwrap();
+    assert!(late.is_held(&mut *transaction).await.unwrap());
+    drop(transaction);
+    store.take_lease("refresh", "b", (NOW + 10, NOW + 20)).await.unwrap().unwrap();
+    // It comes back, gives back what is no longer its own, and does not hold it.
+    store.drop_lease(&late).await.unwrap();
+    let mut transaction = store.begin(Access::Read).await.unwrap();
+    assert!(!late.is_held(&mut *transaction).await.unwrap());
+    drop(transaction);
+    assert_eq!(store.take_lease("refresh", "c", (NOW + 11, NOW + 20)).await.unwrap(), None);
+}
+
+async fn what_happened_is_told_once_and_in_order(world: World) {
+    let store = world.store().await;
+    for (at, topic) in [(1, Topic::Sandbox), (2, Topic::Published), (3, Topic::Invalidated)] {
+        let payload = serde_json::json!({ "number": at });
+        change!(store, |t| { tell(t, (topic, None), &payload, NOW + at).await }).unwrap();
+    }
+    let waiting = store.waiting_notices(10).await.unwrap();
+    let told = |notice: &Notice| (notice.topic, notice.payload.to_string());
+    let all: Vec<_> = waiting.iter().map(told).collect();
+    let [sandbox, published, invalidated] =
+        [(Topic::Sandbox, 1), (Topic::Published, 2), (Topic::Invalidated, 3)]
+            .map(|(topic, number)| (topic, format!("{{\"number\":{number}}}")));
+    assert_eq!(all, [sandbox, published, invalidated]);
+    let (first, rest) = waiting.split_first().unwrap();
+    assert_eq!(store.waiting_notices(1).await.unwrap(), std::slice::from_ref(first));
+    store.notice_told(&first.id, NOW + 4).await.unwrap();
+    store.notice_told(&first.id, NOW + 5).await.unwrap();
+    assert_eq!(store.waiting_notices(10).await.unwrap(), rest);
+}
+
+async fn what_did_not_happen_is_never_told(world: World) {
+    let store = world.store().await;
+    let failed: Result<(), _> = change!(store, |transaction| {
+        tell(transaction, (Topic::Sandbox, None), &serde_json::json!({}), NOW).await?;
+        Err(StoreError::Shape)
+    });
+    assert!(failed.is_err());
+    assert_eq!(store.waiting_notices(10).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn both_databases_have_the_same_schema() {
+    let (sqlite, postgres) = (World::sqlite(), World::postgres());
+    let ours = sqlite.store().await.schema().await.unwrap();
+    let theirs = postgres.store().await.schema().await.unwrap();
+    assert!(ours.len() > 60, "{ours:#?}");
+    assert_eq!(ours, theirs);
+}
+
+#[tokio::test]
+async fn a_location_never_shows_its_password() {
+    let url = "postgres://user:hunter2@db.test/x".to_owned();
+    let location = Location::Postgres(sallygate_control::store::DatabaseUrl::new(url));
+    assert!(!format!("{location:?}").contains("hunter2"));
+    let away = Store::connect(&location).await.unwrap_err();
+    assert!(!format!("{away} {away:?}").contains("hunter2"), "{away:?}");
+}
