@@ -3,6 +3,9 @@
 
 use std::io;
 
+use sallygate_compiler::canonical::HostError;
+use sallygate_compiler::diagnostic::Diagnostics;
+
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BenchError {
     #[error("{0}")]
@@ -27,6 +30,16 @@ pub(crate) enum BenchError {
     Stuck { what: String },
     #[error("could not write the report: {0}")]
     Json(#[from] serde_json::Error),
+    #[error("the plan cannot be measured: {0}")]
+    Plan(#[source] Diagnostics),
+    #[error("`{path}`: {source}")]
+    Unreadable {
+        path: String,
+        #[source]
+        source: io::Error,
+    },
+    #[error("no host to ask for: {0}")]
+    Host(#[source] HostError),
     #[error("interrupted")]
     Interrupted,
     #[error("a target was missed")]

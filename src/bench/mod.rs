@@ -35,6 +35,7 @@ mod error;
 mod fixture;
 mod floor;
 mod load;
+mod matching;
 mod memory;
 mod pin;
 mod report;
@@ -58,7 +59,10 @@ use self::report::{Report, Settings};
 use self::rounds::Selection;
 
 #[derive(Debug, Clone, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct BenchOptions {
+    #[command(subcommand)]
+    part: Option<BenchPart>,
     /// Seconds of each measured slice
     #[arg(long, default_value_t = 2.0, value_parser = seconds)]
     seconds: f64,
@@ -98,6 +102,12 @@ pub(crate) struct BenchOptions {
     /// The `sallygate` binary to measure, instead of this one
     #[arg(long, hide = true)]
     binary: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, clap::Subcommand)]
+enum BenchPart {
+    /// Measure what finding a route costs, without a network
+    Match(matching::MatchOptions),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -146,6 +156,9 @@ pub(crate) enum ChildRole {
 
 /// Runs the benchmark and prints its report on stdout.
 pub(crate) fn run(options: &BenchOptions) -> Result<(), BenchError> {
+    if let Some(BenchPart::Match(options)) = &options.part {
+        return matching::run(options);
+    }
     install_crypto();
     let pinning = if options.no_pin { Pinning::none() } else { Pinning::detect() };
     pinning.pin_self();

@@ -6,7 +6,9 @@
 //! cache lines would show.
 
 use sallygate_compiler::canonical::{self, Host, HostError, Scheme};
+use sallygate_compiler::diagnostic::Diagnostics;
 use sallygate_compiler::key::{MatchKey, NoHeaders};
+use sallygate_compiler::plan::{Match, Plan, Route};
 use sallygate_compiler::table::{RouteTable, Verdict};
 
 /// What a request meets.
@@ -65,21 +67,22 @@ impl Request {
     }
 }
 
-/// The plan with this many routes, as JSON.
-pub(crate) fn plan_json(routes: usize) -> String {
-    let route = |at: usize| {
-        let (host, path) = (host_pattern(at, routes), path_pattern(at));
-        format!(
-            r#"{{"routeId":"b/{at:07}","bindingId":"b",
-                "match":{{"hosts":["{host}"],"paths":["{path}"],"methods":["GET","POST"]}}}}"#
-        )
+const ONE_ROUTE: &str = r#"{"schemaVersion":1,"organizationId":"o","sandboxProfileId":"p",
+    "version":1,"egressRoutes":[{"routeId":"b/r","bindingId":"b",
+    "match":{"hosts":["a.test"],"paths":["/"],"methods":["GET","POST"]}}]}"#;
+
+/// The plan with this many routes. It has no digest: that is for plans that are put in force.
+pub(crate) fn plan(routes: usize) -> Result<Plan, Diagnostics> {
+    let mut plan = Plan::from_json("one route", ONE_ROUTE.as_bytes())?;
+    let route = |first: &Route, at: usize| {
+        let (hosts, paths) = (vec![host_pattern(at, routes)], vec![path_pattern(at)]);
+        let wanted = Match { hosts, paths, ..first.r#match.clone() };
+        Route { route_id: format!("b/{at:07}"), r#match: wanted, ..first.clone() }
     };
-    let list: Vec<String> = (0..routes).map(route).collect();
-    format!(
-        r#"{{"schemaVersion":1,"organizationId":"o","sandboxProfileId":"p","version":1,
-            "egressRoutes":[{}]}}"#,
-        list.join(",")
-    )
+    let one = std::mem::take(&mut plan.egress_routes);
+    plan.egress_routes =
+        one.iter().flat_map(|first| (0..routes).map(|at| route(first, at))).collect();
+    Ok(plan)
 }
 
 /// `count` requests that meet `case` in the plan with this many routes.
@@ -99,17 +102,17 @@ pub(crate) fn requests(routes: usize, case: Case, count: usize) -> Result<Vec<Re
     spread.map(|at| request(*at)).collect()
 }
 
-pub(crate) fn is_wildcard(at: usize) -> bool {
+fn is_wildcard(at: usize) -> bool {
     at % 10 == 9
 }
 
-pub(crate) fn host_pattern(at: usize, routes: usize) -> String {
+fn host_pattern(at: usize, routes: usize) -> String {
     let hosts = (routes / 100).max(1);
     let host = at % hosts;
     if is_wildcard(at) { format!("**.wild-{host}.test") } else { format!("api-{host}.test") }
 }
 
-pub(crate) fn path_pattern(at: usize) -> String {
+fn path_pattern(at: usize) -> String {
     let below = match at % 3 {
         0 => "issues",
         1 => "pulls/{number}",
