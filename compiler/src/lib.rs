@@ -3,6 +3,7 @@
 //! Pure: no tokio, no sockets, no clock, no file I/O. Matching exists once, in [`table`], and the
 //! canonical form of requests once, in [`canonical`]; every tool and the data path use the same.
 
+pub mod address;
 pub mod canonical;
 pub mod key;
 pub mod pattern;

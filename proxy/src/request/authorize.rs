@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use http::header::CONTENT_LENGTH;
 use pingora::http::RequestHeader;
+use sallygate_compiler::address;
 use sallygate_compiler::content::{Content, Unreadable};
 use sallygate_compiler::plan::{Timeouts, Upstream};
 use sallygate_compiler::table::{Miss, RouteIndex, Verdict};
@@ -20,7 +21,7 @@ use crate::clock;
 use crate::denial::{Code, Denial, NextStep};
 use crate::meter::{Metering, Over};
 use crate::plan::{ActivePlan, ActiveRoute, Sandbox};
-use crate::upstream::{self, Destination};
+use crate::upstream::Destination;
 
 /// After how long a held request is worth sending again.
 const POLL_SECONDS: u64 = 5;
@@ -243,7 +244,7 @@ fn no_route(
 ) -> Denial {
     // An address in a refused range is told as such: no route could ever allow it by accident.
     if let (Miss::Host, Some(ip)) = (reason, head.authority.host.ip())
-        && !upstream::allows(ip, &[])
+        && !address::allows(ip, &[])
     {
         return Denial::new(Code::AddressRefused, "sandboxes may not reach this address");
     }

@@ -19,6 +19,7 @@ use pingora::protocols::l4::virt::{VirtualSockOpt, VirtualSocket, VirtualSocketS
 use pingora::protocols::tls::ALPN;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType};
+use sallygate_compiler::address;
 use sallygate_compiler::canonical::{Authority, Scheme};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -56,7 +57,7 @@ pub(crate) async fn addresses(
         look_up(authority, resolver).await?
     };
     for address in &found {
-        let reachable = guard::allows(address.ip(), &destination.allow_ranges);
+        let reachable = address::allows(address.ip(), &destination.allow_ranges);
         if !reachable || own.contain(*address) {
             return Err(refused(authority));
         }
@@ -65,7 +66,7 @@ pub(crate) async fn addresses(
 }
 
 async fn look_up(authority: &Authority, resolver: &Resolver) -> Result<Vec<SocketAddr>, Denial> {
-    if guard::is_local_name(authority.host.as_str()) {
+    if address::is_local_name(authority.host.as_str()) {
         return Err(refused(authority));
     }
     let found = resolver.addresses(authority.host.as_str()).await.map_err(|e| match e {

@@ -8,5 +8,4 @@ mod resolve;
 pub(crate) use destination::Destination;
 pub(crate) use dial::{Grouping, addresses, connect, peer};
 pub(crate) use guard::OwnListeners;
-pub(crate) use guard::allows;
 pub(crate) use resolve::Resolver;
