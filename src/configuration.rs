@@ -10,7 +10,8 @@ use sallygate_compiler::plan::Plan;
 use sallygate_compiler::read::{Document, Spanned, Table};
 use sallygate_compiler::snapshot::{self, Policy, Targets, ValueSource};
 use sallygate_compiler::source::SourceFile;
-use sallygate_compiler::{Compilation, compile};
+use sallygate_compiler::{Compilation, compile_files};
+use sallygate_definitions::Registry;
 use sallygate_proxy::Input;
 use sallygate_proxy::config::{CaFiles, ProxyConfig, UnixListen};
 use sallygate_proxy::limits::{LimitSpec, Limits};
@@ -52,6 +53,7 @@ struct Settings {
     data_dir: PathBuf,
     policy: PolicySource,
     targets: Targets,
+    registry: Registry,
 }
 
 /// Reads the configuration file at `path`, the policy, and the files that both name.
@@ -95,7 +97,7 @@ fn input(settings: &Settings, found: &mut Diagnostics) -> (Input, Policy) {
     };
     let policy = snapshot::read_policy(&file, found);
     let Compilation { mut plans, sandboxes, connections, diagnostics } =
-        compile(&settings.targets, &policy);
+        compile_files(&settings.targets, &policy, &settings.registry);
     found.append(diagnostics);
     if let PolicySource::Plans(named, _) = &settings.policy {
         plans = ready_plans(named, found);
@@ -183,7 +185,7 @@ fn settings(document: &Document<'_>, base: &Path) -> Settings {
     let registry = integrations::registry(&mut root, base);
     let targets = snapshot::read_targets(&mut root, &registry, &read_ca);
     root.finish();
-    Settings { proxy, log, data_dir, policy, targets }
+    Settings { proxy, log, data_dir, policy, targets, registry }
 }
 
 fn proxy_settings(root: &mut Table<'_>, base: &Path, data_dir: &Path) -> ProxyConfig {

@@ -22,5 +22,5 @@ pub mod profile;
 pub mod snapshot;
 pub mod suggest;
 
-pub use compile::{Compilation, compile};
+pub use compile::{Compilation, Compiled, check_binding, compile, compile_files};
 pub use sallygate_definitions::{diagnostic, read, source};

@@ -10,7 +10,7 @@ use sallygate_compiler::read::Document;
 use sallygate_compiler::snapshot::{Targets, ValueSource, read_policy, read_targets};
 use sallygate_compiler::source::SourceFile;
 use sallygate_compiler::table::RouteTable;
-use sallygate_compiler::{Compilation, compile};
+use sallygate_compiler::{Compilation, compile_files};
 use sallygate_definitions::Registry;
 
 const CONFIG: &str = r#"
@@ -93,7 +93,7 @@ fn targets(config: &str) -> (Targets, Diagnostics) {
 fn compiled(config: &str, policy: &str) -> Compilation {
     let (targets, mut found) = targets(config);
     let policy = read_policy(&SourceFile::new("policy.toml", policy), &mut found);
-    let mut compilation = compile(&targets, &policy);
+    let mut compilation = compile_files(&targets, &policy, &Registry::builtin());
     found.append(compilation.diagnostics);
     compilation.diagnostics = found.sorted();
     compilation

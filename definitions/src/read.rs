@@ -3,6 +3,8 @@
 //! It collects: a wrong field never hides the next one. Every field has a place, every key that
 //! nobody asked for is an error, and a key that is nearly right gets a suggestion.
 
+mod located;
+
 use std::cell::RefCell;
 use std::ops::{Range, RangeInclusive};
 
@@ -11,6 +13,8 @@ use toml::de::{DeTable, DeValue};
 
 use crate::diagnostic::{Diagnostic, Diagnostics, Place};
 use crate::source::{LineIndex, SourceFile};
+
+pub use located::Located;
 
 /// A longer file is refused before it is parsed.
 pub const FILE_BYTES_MAX: usize = 16 << 20;

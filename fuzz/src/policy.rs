@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sallygate_compiler::compile;
+use sallygate_compiler::compile_files;
 use sallygate_compiler::diagnostic::Diagnostics;
 use sallygate_compiler::plan::Plan;
 use sallygate_compiler::read::Document;
@@ -34,7 +34,7 @@ pub fn policy(bytes: &[u8]) {
     let Ok(text) = str::from_utf8(bytes) else { return };
     let mut found = Diagnostics::new();
     let policy = read_policy(&SourceFile::new("policy.toml", text), &mut found);
-    let compilation = compile(&targets(), &policy);
+    let compilation = compile_files(&targets(), &policy, &Registry::builtin());
     check_places(&found, "policy.toml", text);
     check_places(&compilation.diagnostics, "policy.toml", text);
     for plan in compilation.plans.into_values() {

@@ -93,6 +93,26 @@ impl Limits {
         self.requests.or(self.requests_per_minute.map(minute))
     }
 
+    /// These limits, and where they say nothing those of `default`.
+    #[must_use]
+    pub fn or(self, default: &Limits) -> Limits {
+        // Both are spellings of one limit: a route that has one keeps it alone.
+        let has_rate = self.request_rate().is_some();
+        let (per_minute, requests) = match has_rate {
+            true => (self.requests_per_minute, self.requests),
+            false => (default.requests_per_minute, default.requests),
+        };
+        Limits {
+            max_request_bytes: self.max_request_bytes.or(default.max_request_bytes),
+            requests_per_minute: per_minute,
+            concurrency: self.concurrency.or(default.concurrency),
+            requests,
+            bytes_out: self.bytes_out.or(default.bytes_out),
+            uses: self.uses.or(default.uses),
+            spend: self.spend.or_else(|| default.spend.clone()),
+        }
+    }
+
     /// What cannot be meant, in words.
     pub fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();

@@ -1,5 +1,7 @@
 //! An assertion as an author writes it.
 
+use serde::{Deserialize, Serialize};
+
 use super::route::read_match;
 use crate::diagnostic::{Diagnostic, Place};
 use crate::pattern::HostPattern;
@@ -7,10 +9,12 @@ use crate::plan::{Action, Assertion, CredentialOnly};
 use crate::read::Table;
 
 /// An assertion, and where it is written.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct AssertionSource {
     pub assertion: Assertion,
-    pub place: Place,
+    #[serde(skip)]
+    pub place: Option<Place>,
 }
 
 const KINDS: [&str; 3] = ["never", "only", "credential_only"];
@@ -26,7 +30,7 @@ pub(super) fn read_assertion(mut table: Table<'_>) -> Option<AssertionSource> {
     let credential = table.table("credential_only").and_then(credential_only);
     table.finish();
     let assertion = never.or(only).or(credential)?;
-    Some(AssertionSource { assertion, place })
+    Some(AssertionSource { assertion, place: Some(place) })
 }
 
 fn credential_only(mut table: Table<'_>) -> Option<Assertion> {

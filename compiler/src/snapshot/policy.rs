@@ -3,13 +3,17 @@
 use std::collections::BTreeMap;
 
 use ipnet::IpNet;
+use sallygate_definitions::Kind;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::assertion::{AssertionSource, read_assertion};
-use super::route::{RouteSource, Within, read_route};
-use super::targets::parsed;
-use super::{bad_id, is_id, required_id};
+use super::config::parsed;
+use super::limits::limits;
+use super::profile::{Binding, BoundRoute, Profile, RouteName};
+use super::route::{Within, read_route};
+use super::target::nothing;
+use super::{Places, bad_id, is_id, required_id};
 use crate::diagnostic::{Diagnostic, Diagnostics, Place};
 use crate::plan::Unmatched;
 use crate::read::{Document, Table, TextOrTable};
@@ -20,38 +24,6 @@ use crate::source::SourceFile;
 pub struct Policy {
     pub profiles: BTreeMap<String, Profile>,
     pub sandboxes: Vec<Sandbox>,
-}
-
-/// A named set of bindings and routes.
-#[derive(Clone, Debug, Default)]
-pub struct Profile {
-    pub unmatched: Unmatched,
-    pub bindings: Vec<Binding>,
-    /// Routes without a credential.
-    pub routes: Vec<RouteSource>,
-    /// What must be true of all that it allows.
-    pub assertions: Vec<AssertionSource>,
-    /// Whether nothing was wrong with it. Others get no plan: what could not be read may have
-    /// been a deny.
-    pub(crate) sound: bool,
-}
-
-/// A profile's use of a connection.
-#[derive(Clone, Debug)]
-pub struct Binding {
-    pub id: String,
-    pub place: Place,
-    pub connection: String,
-    pub connection_place: Place,
-    /// `None`: all that the definition gives.
-    pub routes: Option<Vec<BoundRoute>>,
-}
-
-/// A route of a binding: one of the definition's, by name, or one written out.
-#[derive(Clone, Debug)]
-pub enum BoundRoute {
-    Named(String, Place),
-    Inline(Box<RouteSource>),
 }
 
 /// A sandbox, and where it is written.
@@ -91,7 +63,8 @@ pub fn read_policy(file: &SourceFile, diagnostics: &mut Diagnostics) -> Policy {
                 table.report(Diagnostic::error("BAD_VALUE", bad_id(&id.value)).at(place));
             }
             let mut profile = profile(table);
-            profile.sound = document.problems() == problems;
+            profile.id.clone_from(&id.value);
+            profile.broken = document.problems() != problems;
             policy.profiles.insert(id.value, profile);
         }
     }
@@ -111,38 +84,69 @@ fn profile(mut table: Table<'_>) -> Profile {
         table.tables("assertions").into_iter().filter_map(read_assertion).collect();
     // The order in which they are written changes nothing.
     assertions.sort_by_cached_key(|a| serde_json::to_string(&a.assertion).unwrap_or_default());
+    let limits = table.table("limits").map(|mut inner| {
+        let read = limits(&mut inner);
+        inner.finish();
+        read
+    });
     table.finish();
-    Profile { unmatched, bindings, routes, assertions, sound: false }
+    Profile {
+        id: String::new(),
+        version: 1,
+        unmatched,
+        bindings,
+        routes,
+        assertions,
+        limits: limits.unwrap_or_default(),
+        image: None,
+        broken: false,
+    }
 }
 
 fn binding(mut table: Table<'_>) -> Option<Binding> {
-    let place = table.place();
     let id = required_id(&mut table, "id");
     if id.as_deref() == Some(crate::compile::POLICY_BINDING) {
         let message = "the id `policy` is that of the profile's own routes";
         table.refuse("id", "BAD_VALUE", message);
     }
     let connection = table.required_string("connection");
-    let connection_place = table.place_of("connection");
-    let routes = table.strings_or_tables("routes").map(|items| {
-        let mut routes = Vec::with_capacity(items.len());
-        for item in items {
-            match item {
-                TextOrTable::Text(name) => {
-                    let place = table.place_at("routes", name.span);
-                    routes.push(BoundRoute::Named(name.value, place));
-                }
-                TextOrTable::Table(inner) => {
-                    let route = read_route(inner, Within::Binding);
-                    routes.extend(route.map(|route| BoundRoute::Inline(Box::new(route))));
-                }
-            }
+    let kinds = [Kind::Agent, Kind::Connector, Kind::Git].map(|kind| (kind.as_str(), kind));
+    let kind = table.choice("kind", &kinds);
+    let config = table.value("config");
+    let mut places = Places::default();
+    places.add("", table.place());
+    for key in ["connection", "kind", "routes"] {
+        places.add(key, table.place_of(key));
+    }
+    let config = match config {
+        Some(config) => {
+            places.add_below("bindingConfig", config.places);
+            config.value
         }
-        routes
-    });
+        None => nothing(),
+    };
+    let routes = bound_routes(&mut table);
     table.finish();
     let connection = connection?.value;
-    Some(Binding { id: id?, place, connection, connection_place, routes })
+    Some(Binding { id: id?, connection, kind, config, routes, places })
+}
+
+fn bound_routes(table: &mut Table<'_>) -> Option<Vec<BoundRoute>> {
+    let items = table.strings_or_tables("routes")?;
+    let mut routes = Vec::with_capacity(items.len());
+    for item in items {
+        match item {
+            TextOrTable::Text(name) => {
+                let place = Some(table.place_at("routes", name.span));
+                routes.push(BoundRoute::Named(RouteName { name: name.value, place }));
+            }
+            TextOrTable::Table(inner) => {
+                let route = read_route(inner, Within::Binding);
+                routes.extend(route.map(|route| BoundRoute::Inline(Box::new(route))));
+            }
+        }
+    }
+    Some(routes)
 }
 
 fn sandbox(mut table: Table<'_>) -> Option<Sandbox> {

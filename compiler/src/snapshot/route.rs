@@ -1,6 +1,7 @@
 //! A route as an author writes it, in a binding or on its own.
 
-use crate::block::Block;
+use serde::{Deserialize, Serialize};
+
 use crate::canonical::Scheme;
 use crate::diagnostic::{Diagnostic, Place};
 use crate::pattern::{HostPattern, PathPattern};
@@ -10,37 +11,47 @@ use crate::table::is_token;
 
 use super::block::{BLOCKS, read_block};
 use super::limits::limits;
-use super::required_id;
+use super::{Places, required_id};
 
 /// The largest integer that every JSON reader keeps exactly.
 pub(super) const INTEGER_MAX: i64 = (1 << 53) - 1;
 const TIMEOUT_MS_MAX: i64 = 86_400_000;
 const APPROVAL_MS_MAX: i64 = 600_000;
 
-/// A route whose patterns have been read.
-#[derive(Clone, Debug)]
+/// A route as its author wrote it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RouteSource {
     pub name: String,
-    pub place: Place,
+    #[serde(default)]
     pub action: Action,
-    pub scheme: Scheme,
-    /// Empty in a binding: the target's host.
-    pub hosts: Vec<HostPattern>,
-    pub ports: Option<Vec<u16>>,
-    pub paths: Vec<PathPattern>,
-    pub methods: Option<Vec<String>>,
-    pub headers: Vec<Condition>,
-    pub query: Vec<Condition>,
-    pub allow_encoded_slash: bool,
-    pub allow_empty_segments: bool,
-    pub block: Option<Block>,
+    /// Shown to the sandbox by a `deny`.
+    #[serde(default)]
     pub reason: Option<String>,
-    /// The target whose upstream settings to take, and where it is named.
-    pub target: Option<(String, Place)>,
+    /// Without hosts in a binding: they are those of the origin.
+    pub r#match: Match,
+    /// The target whose upstream settings to take: for a route of the profile's own.
+    #[serde(default)]
+    pub target: Option<String>,
+    /// The definition's origin that it is at: for a route of a binding, where there are several.
+    #[serde(default)]
+    pub origin: Option<String>,
+    #[serde(default)]
     pub limits: Limits,
+    #[serde(default)]
     pub timeouts: Timeouts,
-    /// Whether nothing was wrong with it. Others stand here to be known by their names only.
-    pub(crate) sound: bool,
+    #[serde(skip)]
+    pub places: Places,
+    /// Something was wrong with it, and was reported: it stands here to be known by its name.
+    #[serde(skip)]
+    pub broken: bool,
+}
+
+impl RouteSource {
+    /// Where it is written, when it was read from a file.
+    pub fn place(&self) -> Option<&Place> {
+        self.places.find("")
+    }
 }
 
 /// Where a route is written.
@@ -55,58 +66,89 @@ pub(super) fn read_route(mut table: Table<'_>, within: Within) -> Option<RouteSo
     let (place, problems) = (table.place(), table.problems());
     let name = required_id(&mut table, "name");
     let action = action(&mut table, within);
-    let (scheme, hosts, ports) = origin(&mut table, within);
-    let headers = conditions(&mut table, "headers");
+    let (target, origin) = match within {
+        Within::Binding => {
+            let origin = table.string("origin").map(|origin| origin.value);
+            (forbidden(&mut table, "target"), origin)
+        }
+        Within::Profile => (table.string("target").map(|target| target.value), None),
+    };
+    let read = read_patterns(&mut table, within);
+    let wanted = Match { block: read_block(&mut table, action), ..read.to_match() };
+    let mut places = Places::default();
+    places.add("", place);
+    places.add("target", table.place_of("target"));
+    places.add("origin", table.place_of("origin"));
+    let mut route = RouteSource {
+        name: name.clone().unwrap_or_default(),
+        action,
+        reason: table.string("reason").map(|reason| reason.value),
+        r#match: Match {
+            allow_encoded_slash: flag(&mut table, "allow_encoded_slash"),
+            allow_empty_segments: flag(&mut table, "allow_empty_segments"),
+            ..wanted
+        },
+        target,
+        origin,
+        limits: limits(&mut table),
+        timeouts: timeouts(&mut table),
+        places,
+        broken: false,
+    };
+    check(&route, &read.paths, &table);
+    let document = table.finish();
+    route.broken = document.problems() != problems;
+    name.map(|_| route)
+}
+
+/// What a match says of the request line and the header.
+struct Patterns {
+    scheme: Scheme,
+    hosts: Vec<HostPattern>,
+    ports: Option<Vec<u16>>,
+    paths: Vec<PathPattern>,
+    methods: Option<Vec<String>>,
+    headers: Vec<Condition>,
+    query: Vec<Condition>,
+}
+
+fn read_patterns(table: &mut Table<'_>, within: Within) -> Patterns {
+    let (scheme, hosts, ports) = origin(table, within);
+    let headers = conditions(table, "headers");
     for condition in headers.iter().filter(|condition| !is_token(&condition.name)) {
         let message = format!("`{}` is not a header name", condition.name);
         table.refuse("headers", "BAD_VALUE", message);
     }
-    let target = match within {
-        Within::Binding => forbidden(&mut table, "target"),
-        Within::Profile => table.string("target").map(|target| target.value),
-    };
-    let mut route = RouteSource {
-        name: name.clone().unwrap_or_default(),
-        place,
-        action,
+    Patterns {
         scheme,
         hosts,
         ports,
-        paths: paths(&mut table),
-        methods: methods(&mut table),
+        paths: paths(table),
+        methods: methods(table),
         headers: headers.into_iter().map(lower_name).collect(),
-        query: conditions(&mut table, "query"),
-        allow_encoded_slash: flag(&mut table, "allow_encoded_slash"),
-        allow_empty_segments: flag(&mut table, "allow_empty_segments"),
-        block: read_block(&mut table, action),
-        reason: table.string("reason").map(|reason| reason.value),
-        target: target.map(|target| (target, table.place_of("target"))),
-        limits: limits(&mut table),
-        timeouts: timeouts(&mut table),
-        sound: false,
-    };
-    check(&route, &table);
-    let document = table.finish();
-    route.sound = document.problems() == problems;
-    name.map(|_| route)
+        query: conditions(table, "query"),
+    }
+}
+
+impl Patterns {
+    fn to_match(&self) -> Match {
+        Match {
+            scheme: self.scheme,
+            hosts: self.hosts.iter().map(ToString::to_string).collect(),
+            ports: self.ports.clone(),
+            paths: self.paths.iter().map(ToString::to_string).collect(),
+            methods: self.methods.clone(),
+            headers: self.headers.clone(),
+            query: self.query.clone(),
+            ..Match::default()
+        }
+    }
 }
 
 /// The set of an assertion: a match as in a profile's route, with nothing else.
 pub(super) fn read_match(mut table: Table<'_>, action: Action) -> Match {
-    let (scheme, hosts, ports) = origin(&mut table, Within::Profile);
-    let headers = conditions(&mut table, "headers");
-    let wanted = Match {
-        scheme,
-        hosts: hosts.iter().map(ToString::to_string).collect(),
-        ports,
-        paths: paths(&mut table).iter().map(ToString::to_string).collect(),
-        methods: methods(&mut table),
-        headers: headers.into_iter().map(lower_name).collect(),
-        query: conditions(&mut table, "query"),
-        allow_encoded_slash: false,
-        allow_empty_segments: false,
-        block: read_block(&mut table, action),
-    };
+    let read = read_patterns(&mut table, Within::Profile);
+    let wanted = Match { block: read_block(&mut table, action), ..read.to_match() };
     table.finish();
     wanted
 }
@@ -274,7 +316,7 @@ fn timeouts(table: &mut Table<'_>) -> Timeouts {
 }
 
 /// What depends on more than one field.
-fn check(route: &RouteSource, table: &Table<'_>) {
+fn check(route: &RouteSource, paths: &[PathPattern], table: &Table<'_>) {
     if route.action != Action::Hold && table.contains("approval_ms") {
         table.refuse("approval_ms", "BAD_VALUE", "`approval_ms` is about a route that holds");
     }
@@ -290,12 +332,12 @@ fn check(route: &RouteSource, table: &Table<'_>) {
     if route.action == Action::Deny {
         return;
     }
-    for path in &route.paths {
-        if path.needs_encoded_slash() && !route.allow_encoded_slash {
+    for path in paths {
+        if path.needs_encoded_slash() && !route.r#match.allow_encoded_slash {
             let message = format!("path `{path}` never matches without `allow_encoded_slash`");
             table.refuse("paths", "BAD_VALUE", message);
         }
-        if path.needs_empty_segment() && !route.allow_empty_segments {
+        if path.needs_empty_segment() && !route.r#match.allow_empty_segments {
             let message = format!("path `{path}` never matches without `allow_empty_segments`");
             table.refuse("paths", "BAD_VALUE", message);
         }

@@ -49,6 +49,21 @@ impl ConnectionMethod {
         }
     }
 
+    /// The secret that is presented when nobody says which: the first that a form asks for, or
+    /// the token that the method ends with.
+    pub fn secret(&self) -> (SecretType, Option<&str>) {
+        match self {
+            Self::Form { fields, .. } => match fields.first() {
+                Some(field) => (field.secret_type, field.slot_key.as_deref()),
+                None => (SecretType::ApiKey, None),
+            },
+            Self::Oauth2AuthorizationCode { .. }
+            | Self::Oauth2ClientCredentials { .. }
+            | Self::Redirect { .. }
+            | Self::DeviceAuthorization { .. } => (SecretType::Oauth2AccessToken, None),
+        }
+    }
+
     /// The key of the custom resolver of this method.
     pub fn resolver(&self) -> Option<&str> {
         match self {

@@ -25,6 +25,14 @@ pub const CODES: &[CodeSpec] = &[
     spec("BAD_VALUE", "A value is of the right type, but not one that can stand there"),
     spec("BROAD_GRANT", "A credential is given to everything on a host"),
     spec("CLEARTEXT_CREDENTIAL", "A credential would be sent over HTTP without TLS"),
+    spec(
+        "CONNECTION_MISMATCH",
+        "A binding uses a connection of another organisation, or one to a target that there is not",
+    ),
+    spec(
+        "CONNECTION_NOT_ACTIVE",
+        "A binding uses a connection that was revoked or that the provider refused",
+    ),
     spec("DEFINITION_NOT_FOUND", "There is no definition with this key"),
     spec("DEFINITION_TOO_DEEP", "A definition is nested too deep"),
     spec("DEFINITION_TOO_LARGE", "A definition file has too many bytes"),
@@ -51,6 +59,11 @@ pub const CODES: &[CodeSpec] = &[
         "INVALID_TARGET_CONFIG",
         "The configuration of a target is not what its definition asks for",
     ),
+    spec(
+        "INVALID_TARGET_SECRETS",
+        "The secrets of a target are not those that its definition asks for",
+    ),
+    spec("KIND_MISMATCH", "The kind of a binding is not that of its definition"),
     spec("LIMIT_EXCEEDED", "Something is longer, deeper or more than it may be"),
     spec(
         "MCP_CONFLICT",
@@ -68,6 +81,7 @@ pub const CODES: &[CodeSpec] = &[
     ),
     spec("SCHEMA_TOO_DEEP", "A schema in a definition is nested too deep"),
     spec("SCHEMA_TOO_LARGE", "A schema in a definition has too many properties"),
+    spec("TARGET_DISABLED", "A binding uses a target that the operator has disabled"),
     spec("TOML_SYNTAX", "A file is not TOML"),
     spec("UNKNOWN_CONNECTION", "A binding uses a connection that there is not"),
     spec("UNKNOWN_CONNECTION_METHOD", "A connection has no method of its definition"),
@@ -75,6 +89,10 @@ pub const CODES: &[CodeSpec] = &[
     spec("UNKNOWN_PROFILE", "A sandbox has a profile that there is not"),
     spec("UNKNOWN_TARGET", "Something refers to a target that there is not"),
     spec("UNREACHABLE_ROUTE", "A route never decides, because others take all that it would"),
+    spec(
+        "UNSUPPORTED_INJECTION",
+        "A credential would have to be presented in a way that is not carried out",
+    ),
     spec("WILDCARD_CREDENTIAL", "A credential would be sent to any host"),
     spec(
         "WORKSPACE_SOURCE_CONFLICT",

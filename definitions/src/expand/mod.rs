@@ -11,6 +11,7 @@ mod narrow;
 mod origin;
 mod route;
 mod rules;
+mod secrets;
 
 use serde_json::Value;
 
@@ -25,6 +26,7 @@ use crate::schema::{ConfigSchema, Problem};
 use crate::template::Scope;
 
 pub use narrow::{BROAD_GRANT, broad_grant};
+use origin::BoundOrigin;
 
 /// A binding may give so many paths in all of its routes.
 pub const EXPANDED_PATHS_MAX: usize = 20_000;
@@ -42,6 +44,8 @@ pub struct Inputs<'i> {
 /// What a binding gives.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Expanded {
+    /// By name.
+    pub origins: Vec<ExpandedOrigin>,
     pub routes: Vec<ExpandedRoute>,
     pub artifacts: Vec<Artifact>,
     pub runtime_clients: Vec<RuntimeClient>,
@@ -50,6 +54,16 @@ pub struct Expanded {
     pub mcp_servers: Vec<McpServer>,
     /// Grants that are broader than a binding should need.
     pub warnings: Vec<Issue>,
+}
+
+/// An origin that is bound.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ExpandedOrigin {
+    pub name: String,
+    /// In normal form, without trailing slash.
+    pub base_url: String,
+    pub inject: Vec<ExpandedInjection>,
+    pub clear: Clear,
 }
 
 /// A route that is bound.
@@ -107,27 +121,22 @@ impl Issue {
 impl Definition {
     /// What a binding gives, or everything that is wrong with it.
     pub fn expand(&self, inputs: &Inputs<'_>) -> Result<Expanded, Vec<Issue>> {
-        let mut issues = Vec::new();
-        let methods = &self.connection_methods;
         let method = inputs.connection_method.and_then(|id| self.method(id));
-        if method.is_none() && !(methods.is_empty() && inputs.connection_method.is_none()) {
-            issues.push(self.unknown_method(inputs.connection_method));
-        }
-        let mut admit = |schema: &ConfigSchema, value: &Value, (code, name): (&str, &str)| {
-            let admitted = schema.admit(value, name);
-            admitted.map_err(|found| issues.extend(found.into_iter().map(|p| issue(code, p)))).ok()
+        let target = self.admit_target(inputs.target_config);
+        let connection = self.admit_connection(inputs.connection_method, inputs.connection_config);
+        let binding = admit(
+            &self.binding_config_schema,
+            inputs.binding_config,
+            ("INVALID_BINDING_CONFIG", "bindingConfig"),
+        );
+        let (target, connection, binding) = match (&target, &connection, &binding) {
+            (Ok(target), Ok(connection), Ok(binding)) => (target, connection, binding),
+            (target, connection, binding) => {
+                let issues = [target, connection, binding].map(|r| r.as_ref().err());
+                return Err(issues.into_iter().flatten().flatten().cloned().collect());
+            }
         };
-        let target = ("INVALID_TARGET_CONFIG", "targetConfig");
-        let target = admit(&self.target_config_schema, inputs.target_config, target);
-        let connection = ("INVALID_CONNECTION_CONFIG", "connectionConfig");
-        let connection =
-            admit(&self.connection_config_schema, inputs.connection_config, connection);
-        let binding = ("INVALID_BINDING_CONFIG", "bindingConfig");
-        let binding = admit(&self.binding_config_schema, inputs.binding_config, binding);
-        let (Some(target), Some(connection), Some(binding)) = (&target, &connection, &binding)
-        else {
-            return Err(issues);
-        };
+        let mut issues = Vec::new();
         let scope = Scope { target, connection, binding, item: None };
         rules::check(self, &scope, &mut issues);
         if !issues.is_empty() {
@@ -136,6 +145,32 @@ impl Definition {
         let mut expansion = Expansion { definition: self, method, scope, issues };
         let expanded = expansion.run();
         if expansion.issues.is_empty() { Ok(expanded) } else { Err(expansion.issues) }
+    }
+
+    /// The configuration of a target in normal form, or what is wrong with it.
+    pub fn admit_target(&self, config: &Value) -> Result<Value, Vec<Issue>> {
+        admit(&self.target_config_schema, config, ("INVALID_TARGET_CONFIG", "targetConfig"))
+    }
+
+    /// The configuration of a connection in normal form, or what is wrong with it and with the
+    /// method that it was made by.
+    pub fn admit_connection(
+        &self,
+        method: Option<&str>,
+        config: &Value,
+    ) -> Result<Value, Vec<Issue>> {
+        let names = ("INVALID_CONNECTION_CONFIG", "connectionConfig");
+        let admitted = admit(&self.connection_config_schema, config, names);
+        let known = match method {
+            Some(id) => self.method(id).is_some(),
+            None => self.connection_methods.is_empty(),
+        };
+        if known {
+            return admitted;
+        }
+        let mut issues = vec![self.unknown_method(method)];
+        issues.extend(admitted.err().into_iter().flatten());
+        Err(issues)
     }
 
     fn unknown_method(&self, given: Option<&str>) -> Issue {
@@ -149,6 +184,15 @@ impl Definition {
         };
         Issue::error("UNKNOWN_CONNECTION_METHOD", "connectionMethod", message)
     }
+}
+
+fn admit(
+    schema: &ConfigSchema,
+    value: &Value,
+    (code, name): (&str, &str),
+) -> Result<Value, Vec<Issue>> {
+    let issues = |found: Vec<Problem>| found.into_iter().map(|p| issue(code, p)).collect();
+    schema.admit(value, name).map_err(issues)
 }
 
 fn issue(code: &str, problem: Problem) -> Issue {
@@ -170,7 +214,8 @@ struct Expansion<'e> {
 impl Expansion<'_> {
     fn run(&mut self) -> Expanded {
         let compile = &self.definition.compile_binding;
-        let routes = self.routes();
+        let origins = self.origins();
+        let routes = self.routes(&origins);
         let warnings = self.broad_grants(&routes);
         Expanded {
             artifacts: self.fill(&compile.artifacts),
@@ -178,6 +223,7 @@ impl Expansion<'_> {
             agent_runtimes: self.fill(&compile.agent_runtimes),
             workspace_sources: self.fill(&compile.workspace_sources),
             mcp_servers: self.fill(&self.definition.mcp),
+            origins: origins.values().map(BoundOrigin::to_expanded).collect(),
             routes,
             warnings,
         }

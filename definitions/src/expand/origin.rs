@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{ExpandedInjection, Expansion, base_url};
+use super::{ExpandedInjection, ExpandedOrigin, Expansion, base_url};
 use crate::contract::binding::Origin;
 use crate::contract::injection::InjectionRule;
 use crate::template::{Filter, Template};
@@ -14,6 +14,17 @@ pub(super) struct BoundOrigin<'e> {
     /// The path of the base URL; empty for the whole host.
     pub(super) path: String,
     pub(super) inject: Vec<ExpandedInjection>,
+}
+
+impl BoundOrigin<'_> {
+    pub(super) fn to_expanded(&self) -> ExpandedOrigin {
+        ExpandedOrigin {
+            name: self.origin.name.clone(),
+            base_url: self.base_url.clone(),
+            inject: self.inject.clone(),
+            clear: self.origin.clear.clone(),
+        }
+    }
 }
 
 impl<'e> Expansion<'e> {

@@ -10,8 +10,10 @@ use crate::template::{Filter, Template};
 impl<'e> Expansion<'e> {
     /// Every route whose condition holds and that has a path. A list without items gives none: a
     /// route is never broader because less was bound.
-    pub(super) fn routes(&mut self) -> Vec<ExpandedRoute> {
-        let origins = self.origins();
+    pub(super) fn routes(
+        &mut self,
+        origins: &BTreeMap<&'e str, BoundOrigin<'e>>,
+    ) -> Vec<ExpandedRoute> {
         let mut routes = Vec::new();
         let definition = self.definition;
         let mut room = EXPANDED_PATHS_MAX;
@@ -19,7 +21,7 @@ impl<'e> Expansion<'e> {
             if !condition::holds(&template.when, self.scope.binding) {
                 continue;
             }
-            let Some(origin) = find(&origins, template) else { continue };
+            let Some(origin) = find(origins, template) else { continue };
             let paths = self.paths(template, &origin.path);
             if paths.len() > room {
                 let message = format!("the binding has more than {EXPANDED_PATHS_MAX} paths");

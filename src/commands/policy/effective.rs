@@ -72,15 +72,16 @@ fn rows(loaded: &Configuration, profile: &str, plan: &Plan) -> Vec<Row> {
 fn origins(policy: &Policy, profile: &str) -> BTreeMap<String, Origin> {
     let Some(profile) = policy.profiles.get(profile) else { return BTreeMap::new() };
     let free = profile.routes.iter();
+    let free = free.map(|route| (format!("policy/{}", route.name), route.place()));
     let mut origins: BTreeMap<String, Origin> =
-        free.map(|route| (format!("policy/{}", route.name), route.place.clone())).collect();
+        free.filter_map(|(id, place)| Some((id, place?.clone()))).collect();
     for binding in &profile.bindings {
         for route in binding.routes.iter().flatten() {
             let (name, place) = match route {
-                BoundRoute::Named(name, place) => (name, place),
-                BoundRoute::Inline(source) => (&source.name, &source.place),
+                BoundRoute::Named(named) => (&named.name, named.place.as_ref()),
+                BoundRoute::Inline(source) => (&source.name, source.place()),
             };
-            origins.insert(format!("{}/{name}", binding.id), place.clone());
+            origins.extend(place.map(|p| (format!("{}/{name}", binding.id), p.clone())));
         }
     }
     origins
