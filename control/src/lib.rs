@@ -9,6 +9,8 @@ pub mod bundle;
 pub mod credentials;
 pub mod id;
 pub mod installation;
+pub mod oauth;
+pub mod outbound;
 pub mod private_file;
 pub mod store;
 pub mod token;

@@ -8,7 +8,10 @@ use super::database::{Access, Database, Transaction, fetch_optional};
 use crate::values;
 
 /// Steps in order; the first has version 1. `{bytes}` is how the database spells bytes.
-const STEPS: [(&str, &str); 1] = [("core", include_str!("migrations/0001_core.sql"))];
+const STEPS: [(&str, &str); 2] = [
+    ("core", include_str!("migrations/0001_core.sql")),
+    ("oauth", include_str!("migrations/0002_oauth.sql")),
+];
 
 /// What a migration did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
