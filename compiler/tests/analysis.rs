@@ -14,7 +14,7 @@ use sallygate_compiler::canonical;
 use sallygate_compiler::pattern::HostPattern;
 use sallygate_compiler::plan::{Action, Assertion, CredentialOnly, Match, Unmatched};
 use sallygate_compiler::table::{RouteTable, Verdict};
-use universe::{Request, outcome, pattern, plan, requests, route, routes, unmatched};
+use universe::{Judge, Request, outcome, pattern, plan, requests, route, routes, unmatched};
 
 fn witnessed(witness: &Witness, table: &RouteTable) -> String {
     outcome(table, witness.connect(table), witness.verdict(table).unwrap())
@@ -27,7 +27,8 @@ fn check_diff(old: &RouteTable, new: &RouteTable) -> Result<(), TestCaseError> {
         let (was, is) = (witnessed(&region.witness, old), witnessed(&region.witness, new));
         prop_assert_ne!(was, is, "{} {}", region, region.witness);
     }
-    let differs = requests().into_iter().find(|r| r.outcome(old) != r.outcome(new));
+    let (was, is) = (Judge::new(old), Judge::new(new));
+    let differs = requests().into_iter().find(|r| was.outcome(r) != is.outcome(r));
     if let Some(request) = differs {
         prop_assert!(!found.regions.is_empty(), "missed {:?}", request);
     }
@@ -104,15 +105,15 @@ fn set(assertion: &Assertion) -> RouteTable {
 }
 
 /// Whether an assertion fails for one request, read plainly.
-fn breaks(assertion: &Assertion, set: &RouteTable, request: &Request, table: &RouteTable) -> bool {
-    let outcome = request.outcome(table);
+fn breaks(assertion: &Assertion, set: &RouteTable, request: &Request, judge: &Judge<'_>) -> bool {
+    let outcome = judge.outcome(request);
     match assertion {
-        Assertion::Never(_) => lets_out(&outcome) && taken_by(set, request).is_some(),
-        Assertion::Only(_) => lets_out(&outcome) && taken_by(set, request).is_none(),
+        Assertion::Never(_) => lets_out(outcome.0) && taken_by(set, request).is_some(),
+        Assertion::Only(_) => lets_out(outcome.0) && taken_by(set, request).is_none(),
         Assertion::CredentialOnly(only) => {
             let host = canonical::host(request.host.as_bytes()).unwrap();
             let named = only.hosts.iter().any(|h| HostPattern::parse(h).unwrap().matches(&host));
-            outcome.contains("Bearer") && !named
+            outcome.1.contains("Bearer") && !named
         }
     }
 }
@@ -135,7 +136,8 @@ proptest! {
         };
         let Ok(table) = RouteTable::build(Arc::new(plan.clone())) else { return Ok(()) };
         let set = set(&assertion);
-        let broken = requests().into_iter().find(|r| breaks(&assertion, &set, r, &table));
+        let judge = Judge::new(&table);
+        let broken = requests().into_iter().find(|r| breaks(&assertion, &set, r, &judge));
         plan.assertions = vec![assertion];
         let found = RouteTable::build(Arc::new(plan)).err();
         let violated = found.as_ref().is_some_and(|f| f.iter().any(|d| d.code == "ASSERTION_VIOLATED"));

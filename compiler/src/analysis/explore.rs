@@ -49,12 +49,21 @@ impl<'e, 'p> Explorer<'e, 'p> {
 
     /// Every leaf of which `keep` says so, until it is enough.
     pub(super) fn leaves(&mut self, enough: usize, keep: Keep<'_>) -> Vec<Leaf> {
+        self.leaves_from(&Facts::default(), enough, keep)
+    }
+
+    /// The same for requests of which `facts` are known.
+    pub(super) fn leaves_from(
+        &mut self,
+        facts: &Facts,
+        enough: usize,
+        keep: Keep<'_>,
+    ) -> Vec<Leaf> {
         let mut leaves = Vec::new();
-        let facts = Facts::default();
-        if self.words.methods.is_empty() {
-            self.go(&facts, (enough, keep), &mut leaves);
+        if self.words.methods.is_empty() || facts.method.is_some() {
+            self.go(facts, (enough, keep), &mut leaves);
         } else {
-            for facts in self.words.split(&facts, &Open::Method) {
+            for facts in self.words.split(facts, &Open::Method) {
                 self.go(&facts, (enough, keep), &mut leaves);
             }
         }

@@ -16,6 +16,7 @@ mod outcome;
 mod place;
 mod product;
 mod region;
+mod replay;
 mod tree;
 mod tunnel;
 mod unreachable;
@@ -25,6 +26,7 @@ mod words;
 pub use diff::{Diff, diff};
 pub use outcome::Outcome;
 pub use region::{Methods, Region, Side};
+pub use replay::{By, Change, How, Recorded, replay};
 pub use witness::Witness;
 
 pub(crate) use findings::findings;

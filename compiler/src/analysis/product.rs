@@ -45,6 +45,11 @@ pub(super) trait Ask<'p> {
     /// Whether nothing below can be of interest.
     fn skips(&self, old: Side<'_, 'p>, new: Side<'_, 'p>) -> bool;
 
+    /// Whether what stands alike in both plans is of no interest.
+    fn skips_alike(&self) -> bool {
+        true
+    }
+
     /// Whether enough is known.
     fn is_done(&self) -> bool;
 }
@@ -183,6 +188,25 @@ impl<'t, 'p> Pair<'t, 'p> {
         parts
     }
 
+    /// Asks about one path, in canonical form.
+    pub(super) fn at<A: Ask<'p>>(&self, place: &Place, path: &str, ask: &mut A) {
+        let pattern = HostPattern::Exact(place.host.as_str().to_owned());
+        let Place { scheme, port, .. } = *place;
+        let here = (scheme, &place.host, port);
+        let old = Origin::new(self.old.tree, &self.old.effects, here);
+        let new = Origin::new(self.new.tree, &self.new.effects, here);
+        let begin =
+            |origin: &Origin<'_, 'p>| start(origin, &origin.tree.roots(scheme, &pattern, port));
+        let (mut old_state, mut new_state) = (begin(&old), begin(&new));
+        for segment in path.strip_prefix('/').unwrap_or(path).split('/') {
+            old_state = old_state.step(old.tree, Step::Literal(segment));
+            new_state = new_state.step(new.tree, Step::Literal(segment));
+        }
+        let spot = Spot { scheme, host: place.host.clone(), port, path: path.to_owned() };
+        let old = Side { origin: &old, state: &old_state };
+        ask.spot(&spot, old, Side { origin: &new, state: &new_state });
+    }
+
     /// The forms of a path that can matter: others lead nowhere in both plans.
     fn forms(&self, old: &Here<'_, 'p>, new: &Here<'_, 'p>) -> Vec<Form> {
         let (a, b) = (old.origin.everywhere(), new.origin.everywhere());
@@ -253,7 +277,8 @@ struct Walk<'w, 'p, A> {
 impl<'p, A: Ask<'p>> Walk<'_, 'p, A> {
     /// All answers for paths at and below this node, with what is the same said once.
     fn node(&mut self, old: Here<'_, 'p>, new: Here<'_, 'p>) -> Vec<Part<A::Answer>> {
-        if self.ask.is_done() || alike(&old, &new) || self.ask.skips(side(&old), side(&new)) {
+        let skips = self.ask.skips(side(&old), side(&new));
+        if self.ask.is_done() || skips || (self.ask.skips_alike() && alike(&old, &new)) {
             return Vec::new();
         }
         if old.state.is_settled() && new.state.is_settled() {

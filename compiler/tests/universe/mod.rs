@@ -7,6 +7,8 @@
     reason = "each test file uses a part of what is shared here"
 )]
 
+use std::sync::OnceLock;
+
 use proptest::prelude::*;
 use sallygate_compiler::canonical::{self, Scheme};
 use sallygate_compiler::key::{HeaderValue, Headers, MatchKey};
@@ -14,7 +16,7 @@ use sallygate_compiler::plan::{
     Action, Clear, Condition, CredentialReference, Injection, InjectionKind, Limits, Match, Plan,
     Route, Timeouts, Unmatched, Upstream,
 };
-use sallygate_compiler::table::{HostClass, RouteTable, Verdict};
+use sallygate_compiler::table::{HostClass, RouteIndex, RouteTable, Verdict};
 
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
@@ -58,55 +60,85 @@ impl Request {
     }
 
     pub(crate) fn outcome(&self, table: &RouteTable) -> String {
-        let host = canonical::host(self.host.as_bytes()).unwrap();
-        let connect = (self.scheme == Scheme::Https).then(|| table.host_class(&host, self.port));
-        outcome(table, connect, self.verdict(table))
+        Judge::new(table).outcome(self).to_string()
+    }
+}
+
+/// A table whose effects are written out once.
+pub(crate) struct Judge<'t> {
+    table: &'t RouteTable,
+    effects: Vec<String>,
+}
+
+/// What is done to a request: how it is called, and what its route does to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Outcome<'t>(pub(crate) &'static str, pub(crate) &'t str);
+
+impl std::fmt::Display for Outcome<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}{}{}", self.0, if self.1.is_empty() { "" } else { " " }, self.1)
+    }
+}
+
+impl<'t> Judge<'t> {
+    pub(crate) fn new(table: &'t RouteTable) -> Self {
+        let effect =
+            |route: &Route| format!("{:?} {:?} {:?}", route.inject, route.limits, route.timeouts);
+        Self { table, effects: table.plan().egress_routes.iter().map(effect).collect() }
+    }
+
+    pub(crate) fn outcome(&self, request: &Request) -> Outcome<'_> {
+        let host = canonical::host(request.host.as_bytes()).unwrap();
+        let tls = request.scheme == Scheme::Https;
+        let connect = tls.then(|| self.table.host_class(&host, request.port));
+        self.outcome_of(connect, request.verdict(self.table))
+    }
+
+    fn outcome_of(&self, connect: Option<HostClass>, verdict: Verdict) -> Outcome<'_> {
+        let effect = |index: RouteIndex| {
+            self.effects.get(usize::try_from(index.0).unwrap()).unwrap().as_str()
+        };
+        if let Some(HostClass::Tunnel(route)) = connect {
+            return Outcome("tunnel", effect(route));
+        }
+        match verdict {
+            Verdict::Allow(route) => Outcome("allow", effect(route)),
+            Verdict::Hold(route) => Outcome("hold", effect(route)),
+            Verdict::Deny(_) => Outcome("deny", ""),
+            Verdict::NoRoute { .. } => Outcome("no_route", ""),
+            Verdict::Passthrough => Outcome("passthrough", ""),
+            Verdict::Inspect(_) => unreachable!("no route here has a block"),
+        }
     }
 }
 
 /// All that is done to a request, as text.
 pub(crate) fn outcome(table: &RouteTable, connect: Option<HostClass>, verdict: Verdict) -> String {
-    let effect = |index| {
-        let route = table.route(index).unwrap();
-        format!("{:?} {:?} {:?}", route.inject, route.limits, route.timeouts)
-    };
-    if let Some(HostClass::Tunnel(route)) = connect {
-        return format!("tunnel {}", effect(route));
-    }
-    match verdict {
-        Verdict::Allow(route) => format!("allow {}", effect(route)),
-        Verdict::Hold(route) => format!("hold {}", effect(route)),
-        Verdict::Deny(_) => "deny".into(),
-        Verdict::NoRoute { .. } => "no_route".into(),
-        Verdict::Passthrough => "passthrough".into(),
-        Verdict::Inspect(_) => unreachable!("no route here has a block"),
-    }
+    Judge::new(table).outcome_of(connect, verdict).to_string()
 }
 
-const PATHS: [&str; 22] = [
-    "/",
-    "/a",
-    "/a/",
-    "/z",
-    "/z/",
-    "/a/b",
-    "/a/z",
-    "/z/b",
-    "/z/z",
-    "/a/b/",
-    "/z/z/",
-    "/a/b/z",
-    "/a/z/z",
-    "/z/z/z",
-    "/a//z",
-    "//",
-    "//z",
-    "/a%2Fz",
-    "/a/z%2Fz",
-    "/z%2Fz/b",
-    "/z%2Fz//z",
-    "/a/b//z%2Fz",
-];
+/// Paths of up to four segments: those that patterns name, one that none does, and all forms.
+fn paths() -> &'static [String] {
+    static PATHS: OnceLock<Vec<String>> = OnceLock::new();
+    PATHS.get_or_init(|| {
+        let any = ["", "a", "b", "z", "z%2Fz"];
+        let (named, forms) = (["a", "b", "z"], ["", "z", "z%2Fz"]);
+        let mut paths = Vec::new();
+        for first in any {
+            paths.push(format!("/{first}"));
+            for second in any {
+                paths.push(format!("/{first}/{second}"));
+                paths.extend(any.iter().map(|third| format!("/{first}/{second}/{third}")));
+            }
+        }
+        for (first, second) in named.iter().flat_map(|f| named.iter().map(move |s| (f, s))) {
+            for (third, fourth) in forms.iter().flat_map(|t| forms.iter().map(move |f| (t, f))) {
+                paths.push(format!("/{first}/{second}/{third}/{fourth}"));
+            }
+        }
+        paths
+    })
+}
 
 /// Every request of the universe.
 pub(crate) fn requests() -> Vec<Request> {
@@ -118,7 +150,7 @@ pub(crate) fn requests() -> Vec<Request> {
     let mut all = Vec::new();
     for (scheme, port) in origins {
         for host in ["x.t", "z.t", "z.z.t", "other", "127.0.0.1"] {
-            for path in PATHS {
+            for path in paths() {
                 for method in ["GET", "PUT", "ZZZ"] {
                     for query in queries {
                         for headers in headers {
