@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
+use sallygate_compiler::canonical::Scheme;
 use sallygate_proxy::record::Event;
 
 use crate::exit::{Failure, failed};
@@ -43,6 +44,14 @@ pub(crate) fn last_records(path: &Path) -> Result<impl Iterator<Item = Recorded>
     // A first line that is cut is no record, and is left out as such.
     let lines: Vec<String> = text.lines().map(str::to_owned).collect();
     Ok(lines.into_iter().filter_map(Recorded::read))
+}
+
+/// The scheme of a recorded request: how it came tells it, and else its port.
+pub(crate) fn scheme(event: &Event) -> Scheme {
+    match (event.mode.as_str(), event.port) {
+        ("absolute", _) | (_, 80) => Scheme::Http,
+        _ => Scheme::Https,
+    }
 }
 
 fn open(path: &Path) -> Result<File, Failure> {

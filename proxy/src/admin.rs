@@ -47,6 +47,7 @@ pub(crate) async fn serve(
 ) {
     let operator = Router::new()
         .route("/v1/status", get(status))
+        .route("/v1/plans/{profile}", get(plan))
         .route("/v1/reload", post(reload_plans))
         .route("/v1/sandboxes", post(mint))
         .route("/v1/sandboxes/{id}", delete(revoke))
@@ -144,6 +145,16 @@ async fn status(Extract(state): Extract<State>) -> Response {
         "draining": state.shared.draining.load(std::sync::atomic::Ordering::Acquire),
     }))
     .into_response()
+}
+
+/// A plan in force, which holds references to credentials and never a secret.
+async fn plan(Extract(state): Extract<State>, Path(profile): Path<String>) -> Response {
+    let generation = state.shared.store.load();
+    let Some((_, plan)) = generation.plans().find(|(name, _)| **name == profile) else {
+        return problem(StatusCode::NOT_FOUND, "unknown_profile", "no plan of this profile");
+    };
+    let json = plan.table.plan().to_canonical_json();
+    ([(header::CONTENT_TYPE, "application/json")], json).into_response()
 }
 
 async fn reload_plans(Extract(state): Extract<State>) -> Response {

@@ -144,13 +144,11 @@ fn print_policy(event: &Event, configuration: &Configuration) {
 
 /// The URL without query, as far as the record has it.
 fn url(event: &Event) -> String {
-    let scheme = match (event.mode.as_str(), event.port) {
-        ("absolute", _) | (_, 80) => "http",
-        _ => "https",
-    };
-    let port = match (scheme, event.port) {
-        ("http", 80) | ("https", 443) | (_, 0) => String::new(),
-        (_, port) => format!(":{port}"),
+    let scheme = audit_log::scheme(event);
+    let port = match event.port {
+        0 => String::new(),
+        port if port == scheme.default_port() => String::new(),
+        port => format!(":{port}"),
     };
     format!("{scheme}://{}{port}{}", event.host, event.path.as_deref().unwrap_or("/"))
 }

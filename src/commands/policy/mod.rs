@@ -1,5 +1,6 @@
 //! `sallygate policy`: what the files say, before it is in force.
 
+mod diff;
 mod effective;
 mod fmt;
 mod suggest;
@@ -22,6 +23,8 @@ pub(crate) enum Command {
     Compile(CompileOptions),
     /// List the routes that are in force, and where each comes from
     Effective(effective::Options),
+    /// List the requests that two policies decide differently
+    Diff(diff::Options),
     /// Ask the cases that are written beside the policy, and say which routes none exercises
     Test(test::Options),
     /// Print the least routes that would have allowed what was denied
@@ -69,6 +72,7 @@ pub(crate) fn run(command: &Command) -> Outcome {
         Command::Check(options) => check(options),
         Command::Compile(options) => compile(options),
         Command::Effective(options) => effective::run(options),
+        Command::Diff(options) => diff::run(options),
         Command::Test(options) => test::run(options),
         Command::Suggest(options) => suggest::run(options),
         Command::Fmt(options) => fmt::run(options),

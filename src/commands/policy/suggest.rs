@@ -82,11 +82,8 @@ fn denials(options: &Options, log: &std::path::Path) -> Result<BTreeMap<String, 
 }
 
 fn denied(event: Event) -> Option<Denied> {
+    let scheme = audit_log::scheme(&event);
     let path = event.path?;
-    let scheme = match (event.mode.as_str(), event.port) {
-        ("absolute", _) | (_, 80) => Scheme::Http,
-        _ => Scheme::Https,
-    };
     let Event { host, port, method, .. } = event;
     Some(Denied { scheme, host, port, method, path })
 }
