@@ -14,11 +14,25 @@ macro_rules! integration {
     };
 }
 
-const BUILTIN: [(&str, &str); 4] = [
+const BUILTIN: [(&str, &str); 18] = [
+    integration!("anthropic/anthropic-default.toml"),
+    integration!("atlassian/atlassian-default.toml"),
+    integration!("aws/aws-default.toml"),
+    integration!("clawledger/clawledger-default.toml"),
     integration!("demo/echo.toml"),
     integration!("generic/http-api.toml"),
+    integration!("generic/mcp-server.toml"),
+    integration!("gitea/gitea-default.toml"),
     integration!("github/github-cloud.toml"),
+    integration!("github/github-enterprise-server.toml"),
+    integration!("gitlab/gitlab-default.toml"),
+    integration!("linear/linear-default.toml"),
+    integration!("n8n/n8n-default.toml"),
     integration!("openai/openai-default.toml"),
+    integration!("openclaw/openclaw-runtime.toml"),
+    integration!("plane/plane-default.toml"),
+    integration!("slack/slack-default.toml"),
+    integration!("warp/warp-setup.toml"),
 ];
 
 /// Definitions in code-point order of their keys.
@@ -108,10 +122,8 @@ mod tests {
         let (registry, found) = Registry::load(&files);
         assert_eq!(found.to_string(), "");
         let keys: Vec<&str> = registry.keys().collect();
-        assert_eq!(
-            keys,
-            ["demo::echo", "generic::http-api", "github::github-cloud", "openai::openai-default"]
-        );
+        assert_eq!(keys.len(), BUILTIN.len());
+        assert!(keys.is_sorted(), "{keys:?}");
         assert_eq!(registry, Registry::builtin());
     }
 
@@ -126,7 +138,7 @@ mod tests {
 
     #[test]
     fn a_file_of_an_operator_adds_and_never_shadows() {
-        let (_, echo) = BUILTIN[0];
+        let (_, echo) = BUILTIN.into_iter().find(|(name, _)| name.ends_with("echo.toml")).unwrap();
         let own = echo.replacen("\"demo\"", "\"acme\"", 1);
         let evil = echo.replace("https://echo.test", "https://evil.test");
         let broken = echo.replacen("kind = \"connector\"", "kind = \"conector\"", 1);

@@ -44,6 +44,8 @@ pub enum Filter {
     Path,
     /// The last of the segments.
     Last,
+    /// All but the last of the segments: where a sibling stands.
+    Parent,
     /// A quoted string, right in JSON and in TOML.
     Json,
 }
@@ -80,7 +82,7 @@ impl fmt::Display for TemplateError {
                  is `item`"
             ),
             Self::Filter(text) => {
-                write!(f, "`{text}` is not one of raw, segment, path, last, json")
+                write!(f, "`{text}` is not one of raw, segment, path, last, parent, json")
             }
             Self::Missing(name) => write!(f, "`{name}` has no value"),
             Self::NotScalar(name) => write!(f, "`{name}` is not a string, integer or boolean"),
@@ -157,6 +159,14 @@ impl Template {
         })
     }
 
+    /// The reference that the whole text is, without anything around it.
+    pub fn sole_reference(&self) -> Option<&Reference> {
+        match self.parts.as_slice() {
+            [Part::Value(reference, None)] => Some(reference),
+            _ => None,
+        }
+    }
+
     /// The text, with `filter` for values that name none.
     pub fn render(&self, scope: &Scope<'_>, filter: Filter) -> Result<String, TemplateError> {
         let mut text = String::new();
@@ -183,6 +193,7 @@ fn value(inner: &str) -> Result<Part, TemplateError> {
         Some("segment") => Some(Filter::Segment),
         Some("path") => Some(Filter::Path),
         Some("last") => Some(Filter::Last),
+        Some("parent") => Some(Filter::Parent),
         Some("json") => Some(Filter::Json),
         Some(other) => return Err(TemplateError::Filter(other.chars().take(64).collect())),
     };
@@ -211,6 +222,10 @@ fn render(
         Filter::Path => {
             let segments: Option<Vec<String>> = text.split('/').map(segment).collect();
             segments.map(|segments| segments.join("/")).ok_or_else(bad)
+        }
+        Filter::Parent => {
+            let text = text.trim_end_matches('/');
+            text.rsplit_once('/').map(|(parent, _)| parent.to_owned()).ok_or_else(bad)
         }
         Filter::Last => text.rsplit('/').next().and_then(segment).ok_or_else(bad),
     }
@@ -256,6 +271,8 @@ mod tests {
             ("/x/{{ item.id }}", json!({"id": 7}), Some("/x/7")),
             ("/x/{{item}}", json!("{a}*"), Some("/x/%7Ba%7D%2A")),
             ("/x/{param}/{{item | last}}", json!("a/b"), Some("/x/{param}/b")),
+            ("{{item | parent}}/b", json!("https://h.test/a/v3/"), Some("https://h.test/a/b")),
+            ("{{item | parent}}/b", json!("a"), None),
             ("/x/{{item | path}}", json!("a/../b"), None),
             ("/x/{{item | path}}", json!("a//b"), None),
             ("/x/{{item}}", json!(".."), None),

@@ -1,14 +1,20 @@
 //! What bindings of the builtin definitions give, and what they never give.
 #![cfg(test)]
 
+use std::sync::LazyLock;
+
 use proptest::prelude::*;
 use sallygate_definitions::contract::injection::Presentation;
+use sallygate_definitions::contract::route::Protocol;
 use sallygate_definitions::expand::{ExpandedRoute, broad_grant};
+use sallygate_definitions::source::SourceFile;
 use sallygate_definitions::{Definition, Expanded, Inputs, Issue, Registry};
 use serde_json::{Value, json};
 
-fn definition(key: &str) -> Definition {
-    Registry::builtin().require(key).unwrap().clone()
+static REGISTRY: LazyLock<Registry> = LazyLock::new(Registry::builtin);
+
+fn definition(key: &str) -> &'static Definition {
+    REGISTRY.require(key).unwrap()
 }
 
 struct Bound {
@@ -98,6 +104,104 @@ fn graphql_is_asked_for_by_name_and_seen_by_whoever_compiles() {
         assert_eq!(bound.warnings.len(), 1);
         assert_eq!(bound.warnings[0].code, "BROAD_GRANT");
         assert_eq!(bound.warnings[0].field, "bindingConfig.graphql");
+    }
+}
+
+/// Lists that a binding fills, and routes that are there for one method of connection only.
+#[test]
+fn a_list_of_a_binding_fills_a_block_and_never_empties_it() {
+    let linear = |method, binding: &Value| {
+        let (key, target, connection) = ("linear::linear-default", NONE(), NONE());
+        Bound { key, method: Some(method), target, connection }.to(binding).unwrap().routes
+    };
+    let routes = linear("oauth", &json!({"queries": ["teams", "issue", "teams"]}));
+    let Some(Protocol::Graphql { fields, .. }) = &routes[0].protocol else { panic!("{routes:?}") };
+    assert_eq!(fields, &["issue", "teams"]);
+    assert_eq!(routes.len(), 1, "{routes:?}");
+
+    let text = include_str!("../integrations/linear/linear-default.toml");
+    let text = text.replace("minItems = 1\nmaxItems = 200", "maxItems = 200");
+    let loose = Definition::read(&SourceFile::new("linear.toml", text)).unwrap();
+    let expanded = loose.expand(&Inputs {
+        target_config: &NONE(),
+        connection_method: Some("oauth"),
+        connection_config: &NONE(),
+        binding_config: &json!({"queries": []}),
+    });
+    assert_eq!(expanded.unwrap().routes, [], "an empty list is not every field");
+}
+
+#[test]
+fn a_credential_is_presented_as_the_method_of_the_connection_wants() {
+    let header = |header: &str, template: Option<&str>| Presentation::Header {
+        header: header.into(),
+        template: template.map(str::to_owned),
+    };
+    let basic = |username: &str| Presentation::Basic { username: Some(username.into()) };
+    let (mail, cloud) = (json!({"email": "a@b.test"}), json!({"cloudId": "c"}));
+    let site = json!({"siteBaseUrl": "https://acme.test"});
+    let own = json!({"baseUrl": "https://own.test", "webhookHeader": "X-Own "});
+    let gitea = json!({"baseUrl": "https://git.test"});
+    let (none, jira) = (NONE(), json!({"jira": "read"}));
+    let projects = json!({"projects": ["g/p"]});
+    let repositories = json!({"repositories": ["o/r"]});
+    let hooks = json!({"webhooks": ["a"]});
+    for (key, method, configurations, expected) in [
+        ("linear::linear-default", "api-key", [&none, &none, &none], header("authorization", None)),
+        ("linear::linear-default", "oauth", [&none, &none, &none], Presentation::Bearer {}),
+        (
+            "gitlab::gitlab-default",
+            "token",
+            [&none, &none, &projects],
+            header("private-token", None),
+        ),
+        ("gitlab::gitlab-default", "oauth", [&none, &none, &projects], Presentation::Bearer {}),
+        (
+            "gitea::gitea-default",
+            "token",
+            [&gitea, &none, &repositories],
+            header("authorization", Some("token {value}")),
+        ),
+        ("gitea::gitea-default", "oauth", [&gitea, &none, &repositories], Presentation::Bearer {}),
+        ("atlassian::atlassian-default", "api-token", [&site, &mail, &jira], basic("a@b.test")),
+        ("atlassian::atlassian-default", "oauth", [&site, &cloud, &jira], Presentation::Bearer {}),
+        (
+            "anthropic::anthropic-default",
+            "api-key",
+            [&none, &none, &none],
+            header("x-api-key", None),
+        ),
+        (
+            "anthropic::anthropic-default",
+            "oauth-token",
+            [&none, &none, &none],
+            Presentation::Bearer {},
+        ),
+        ("n8n::n8n-default", "webhook-header", [&own, &none, &hooks], header("x-own", None)),
+        ("n8n::n8n-default", "webhook-jwt", [&own, &none, &hooks], Presentation::Bearer {}),
+        (
+            "n8n::n8n-default",
+            "webhook-basic",
+            [&own, &none, &hooks],
+            Presentation::Basic { username: None },
+        ),
+    ] {
+        let [target, connection, binding] = configurations.map(Clone::clone);
+        let bound = Bound { key, method: Some(method), target, connection }.to(&binding).unwrap();
+        let presented: Vec<&Presentation> =
+            bound.routes[0].inject.iter().map(|inject| &inject.present).collect();
+        assert_eq!(presented, [&expected], "{key} {method}");
+    }
+}
+
+#[test]
+fn a_binding_that_lacks_what_a_credential_needs_is_refused() {
+    let (key, target) = ("atlassian::atlassian-default", json!({"siteBaseUrl": "https://a.test"}));
+    for (method, missing) in [("api-token", "email"), ("oauth", "cloudId")] {
+        let (target, connection) = (target.clone(), NONE());
+        let bound = Bound { key, method: Some(method), target, connection };
+        let issues = bound.to(&json!({"jira": "read"})).unwrap_err();
+        assert!(issues.iter().any(|i| i.safe_message.contains(missing)), "{method}: {issues:?}");
     }
 }
 
@@ -236,7 +340,7 @@ fn a_model_is_one_that_the_target_offers() {
 
 #[test]
 fn every_builtin_definition_gives_no_more_by_default_than_it_warns_of() {
-    for definition in Registry::builtin().iter() {
+    for definition in REGISTRY.iter() {
         let method = definition.connection_methods.first().map(|method| method.id());
         let expanded = definition.expand(&Inputs {
             target_config: &json!({}),

@@ -97,6 +97,26 @@ fn what_is_replaced_by_something_that_does_not_fit_is_refused_at_its_place() {
         ("methods = [\"GET\"]", "broadOption = \"all\"", "compileBinding.routes[0].broadOption"),
         ("methods = [\"GET\"]", "query = [{ name = \"q\" }]", "compileBinding.routes[0]"),
         (
+            "methods = [\"GET\"]",
+            "connectionMethods = [\"oauth\"]",
+            "compileBinding.routes[0].connectionMethods[0]",
+        ),
+        (
+            "methods = [\"GET\"]",
+            "protocol = { kind = \"mcp\", tools = [\"{{binding.tools}}\"] }",
+            "compileBinding.routes[0].protocol",
+        ),
+        (
+            "methods = [\"GET\"]",
+            "protocol = { kind = \"mcp\", tools = [\"x-{{binding.projects}}\"] }",
+            "compileBinding.routes[0].protocol",
+        ),
+        (
+            "present = { kind = \"bearer\" }",
+            "present = { kind = \"header\", header = \"{{target.header}}\" }",
+            "compileBinding.origins[0].inject[0].present.header",
+        ),
+        (
             "inject = [{",
             "inject = [{ connectionMethods = [\"oauth\"],",
             "compileBinding.origins[0].inject[0].connectionMethods[0]",
@@ -134,9 +154,17 @@ fn what_is_replaced_by_something_that_does_not_fit_is_refused_at_its_place() {
     }
 }
 
+fn refused(cases: &[(&str, &str)]) {
+    for (added, field) in cases {
+        let found = codes(&format!("{BASE}\n{added}\n"));
+        let expected = ("INVALID_DEFINITION".to_owned(), (*field).to_owned());
+        assert!(found.contains(&expected), "{added}: {found:?}");
+    }
+}
+
 #[test]
 fn what_is_added_and_does_not_fit_is_refused_at_its_place() {
-    for (added, field) in [
+    refused(&[
         (
             "[[compileBinding.routes]]\nname = \"read\"\npaths = [\"/\"]",
             "compileBinding.routes[1].name",
@@ -166,6 +194,28 @@ fn what_is_added_and_does_not_fit_is_refused_at_its_place() {
             "mcpConfig.path",
         ),
         (
+            "[[validateBindingWriteContext]]\ncode = \"Bad\"\nfield = \"access\"\nsafeMessage = \"m\"\nrequire = { kind = \"never\" }",
+            "validateBindingWriteContext[0].code",
+        ),
+        (
+            "[[validateBindingWriteContext]]\ncode = \"b\"\nfield = \"projects\"\nsafeMessage = \"m\"\nrequire = { kind = \"in\", list = \"connection.projects\" }",
+            "validateBindingWriteContext[0].require.list",
+        ),
+        (
+            "[[contracts]]\ndirection = \"outbound\"\ntype = \"mcp\"\nsurface = \" \"\nauth = \"a\"\nstability = \"stable\"\nversioning = \"v\"\nowner = \"o\"",
+            "contracts[0].surface",
+        ),
+        (
+            "[[mcp]]\ngive = { id = \"m\", name = \"m\", transport = { kind = \"http\", url = \"{{target.mcp}}\" } }",
+            "mcp[0].give.transport.url",
+        ),
+    ]);
+}
+
+#[test]
+fn webhooks_that_do_not_fit_are_refused_at_their_place() {
+    refused(&[
+        (
             "[webhookSource]\nownership = \"target\"\nrouting = \"path\"\nlifecycle = \"implicit\"",
             "webhookHandler",
         ),
@@ -182,26 +232,14 @@ fn what_is_added_and_does_not_fit_is_refused_at_its_place() {
             "webhookHandler.verify.timestamp",
         ),
         (
-            "[[validateBindingWriteContext]]\ncode = \"Bad\"\nfield = \"access\"\nsafeMessage = \"m\"\nrequire = { kind = \"never\" }",
-            "validateBindingWriteContext[0].code",
+            "[webhookSource]\nownership = \"target\"\nrouting = \"path\"\nlifecycle = \"implicit\"\n[webhookHandler]\nverify = { kind = \"firstPresent\", of = [{ kind = \"slackV0\" }] }",
+            "webhookHandler.verify.of",
         ),
         (
-            "[[validateBindingWriteContext]]\ncode = \"b\"\nfield = \"projects\"\nsafeMessage = \"m\"\nrequire = { kind = \"in\", list = \"connection.projects\" }",
-            "validateBindingWriteContext[0].require.list",
+            "[webhookSource]\nownership = \"target\"\nrouting = \"path\"\nlifecycle = \"implicit\"\n[webhookHandler]\nverify = { kind = \"firstPresent\", of = [{ kind = \"slackV0\" }, { kind = \"staticToken\", headers = [] }] }",
+            "webhookHandler.verify.of[1].headers",
         ),
-        (
-            "[[contracts]]\ndirection = \"outbound\"\ntype = \"mcp\"\nsurface = \" \"\nauth = \"a\"\nstability = \"stable\"\nversioning = \"v\"\nowner = \"o\"",
-            "contracts[0].surface",
-        ),
-        (
-            "[[mcp]]\ngive = { id = \"m\", name = \"m\", transport = { kind = \"http\", url = \"{{target.mcp}}\" } }",
-            "mcp[0].give.transport.url",
-        ),
-    ] {
-        let found = codes(&format!("{BASE}\n{added}\n"));
-        let expected = ("INVALID_DEFINITION".to_owned(), field.to_owned());
-        assert!(found.contains(&expected), "{added}: {found:?}");
-    }
+    ]);
 }
 
 #[test]

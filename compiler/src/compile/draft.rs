@@ -380,8 +380,8 @@ fn block(protocol: &contract::Protocol) -> Result<Block, &'static str> {
             }),
             fields: some(fields),
         }),
-        contract::Protocol::Mcp { method, tools } => {
-            Block::Mcp(McpBlock { method: method.clone().map(|m| vec![m]), tools: some(tools) })
+        contract::Protocol::Mcp { methods, tools } => {
+            Block::Mcp(McpBlock { method: some(methods), tools: some(tools) })
         }
         contract::Protocol::Grpc { service, method } => Block::Grpc(GrpcBlock {
             service: Some(vec![service.clone()]),

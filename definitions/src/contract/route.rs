@@ -32,6 +32,9 @@ pub struct RouteTemplate {
     pub origin: Option<String>,
     #[serde(default)]
     pub when: Conditions,
+    /// Ids of connection methods that the route is there for; empty: all.
+    #[serde(default)]
+    pub connection_methods: Vec<String>,
     /// A list, such as `binding.repositories`: each path is there once for each item.
     #[serde(default)]
     pub for_each: Option<String>,
@@ -94,7 +97,8 @@ pub struct RouteLimits {
     pub concurrency: Option<u32>,
 }
 
-/// A look deeper than the request line and the header.
+/// A look deeper than the request line and the header. A text in a list may be a template, and one
+/// that is nothing but a reference to a list of the binding stands for all of its items.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "camelCase", deny_unknown_fields)]
 pub enum Protocol {
@@ -115,8 +119,9 @@ pub enum Protocol {
         fields: Vec<String>,
     },
     Mcp {
+        /// Names of methods, with an optional final `*`.
         #[serde(default)]
-        method: Option<String>,
+        methods: Vec<String>,
         #[serde(default)]
         tools: Vec<String>,
     },

@@ -55,6 +55,9 @@ pub struct WebhookHandler {
 pub enum Verifier {
     HmacSha256 {
         header: String,
+        /// Looked at, in this order, when `header` is not there.
+        #[serde(default)]
+        fallback_headers: Vec<String>,
         encoding: SignatureEncoding,
         /// What stands before the signature in the header, such as `sha256=`.
         #[serde(default)]
@@ -75,7 +78,19 @@ pub enum Verifier {
         tolerance_seconds: Option<u32>,
     },
     /// The secret itself, compared in constant time.
-    StaticToken { headers: Vec<String> },
+    StaticToken {
+        /// The first is preferred, the others are fallbacks.
+        headers: Vec<String>,
+        /// What stands before the secret in a header, such as `Bearer `.
+        #[serde(default)]
+        prefix: Option<String>,
+        /// A query parameter that older senders use, for as long as it is accepted.
+        #[serde(default)]
+        legacy_query: Option<String>,
+    },
+    /// The first of these whose header is there decides alone: a signature that is wrong is never
+    /// made good by a token beside it.
+    FirstPresent { of: Vec<Verifier> },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -130,6 +145,31 @@ pub struct RequestFields {
     pub delivery_header: Option<String>,
     #[serde(default)]
     pub delivery_pointer: Option<String>,
+    /// The id of what happened, where it differs from the id of the delivery.
+    #[serde(default)]
+    pub event_id_header: Option<String>,
+    #[serde(default)]
+    pub event_id_pointer: Option<String>,
+    /// When it happened: the first of these JSON Pointers that leads to a time.
+    #[serde(default)]
+    pub occurred_at_pointers: Vec<String>,
+    /// What events are ordered by: the first of these JSON Pointers that leads to a value.
+    #[serde(default)]
+    pub order_key_pointers: Vec<String>,
+    /// A request that is no event, and the answer that it wants.
+    #[serde(default)]
+    pub challenge: Option<Challenge>,
+}
+
+/// What a provider asks before it sends events: a request that says so, and what it wants back.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Challenge {
+    /// A JSON Pointer into the body, and what stands there.
+    pub pointer: String,
+    pub equals: String,
+    /// A JSON Pointer to what is sent back.
+    pub answer_pointer: String,
 }
 
 /// Which connection a delivery is for: where the payload says it, and what it equals.

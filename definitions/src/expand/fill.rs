@@ -20,17 +20,23 @@ impl<'e> Expansion<'e> {
                 continue;
             }
             for scope in self.scopes(template.for_each.as_deref()) {
-                let filled = serde_json::to_value(&template.give)
-                    .map_err(|error| error.to_string())
-                    .and_then(|value| fill(value, &scope).map_err(|error| error.to_string()))
-                    .and_then(|value| serde_json::from_value(value).map_err(|e| e.to_string()));
-                match filled {
+                match filled_in(&template.give, &scope) {
                     Ok(filled) => given.push(filled),
                     Err(message) => self.refuse("template_value", "bindingConfig", message),
                 }
             }
         }
         given
+    }
+
+    /// One thing with its templates filled in; `None` when that has issues, which are reported.
+    pub(super) fn filled_in<T>(&mut self, give: &T, field: &str) -> Option<T>
+    where
+        T: Serialize + DeserializeOwned,
+    {
+        filled_in(give, &self.scope)
+            .map_err(|message| self.refuse("template_value", field, message))
+            .ok()
     }
 
     /// The scope for each item of the list, or the one scope when there is no list.
@@ -41,6 +47,15 @@ impl<'e> Expansion<'e> {
         let items = items.and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
         items.iter().map(|item| Scope { item: Some(item), ..self.scope }).collect()
     }
+}
+
+fn filled_in<T>(give: &T, scope: &Scope<'_>) -> Result<T, String>
+where
+    T: Serialize + DeserializeOwned,
+{
+    let value = serde_json::to_value(give).map_err(|error| error.to_string())?;
+    let value = fill(value, scope).map_err(|error| error.to_string())?;
+    serde_json::from_value(value).map_err(|error| error.to_string())
 }
 
 /// Every string in `value` as a template; keys stay as they are.

@@ -9,6 +9,7 @@ mod condition;
 mod fill;
 mod narrow;
 mod origin;
+mod protocol;
 mod route;
 mod rules;
 mod secrets;
@@ -27,6 +28,7 @@ use crate::template::Scope;
 
 pub use narrow::{BROAD_GRANT, broad_grant};
 use origin::BoundOrigin;
+pub(crate) use protocol::lists as protocol_lists;
 
 /// A binding may give so many paths in all of its routes.
 pub const EXPANDED_PATHS_MAX: usize = 20_000;

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use super::{ExpandedInjection, ExpandedOrigin, Expansion, base_url};
 use crate::contract::binding::Origin;
-use crate::contract::injection::InjectionRule;
+use crate::contract::injection::{InjectionRule, Presentation};
+use crate::contract::route::RouteTemplate;
 use crate::template::{Filter, Template};
 
 /// An origin that is bound.
@@ -28,11 +29,18 @@ impl BoundOrigin<'_> {
 }
 
 impl<'e> Expansion<'e> {
-    /// The origins by name; those with issues are not there.
+    /// The origins by name; those with issues are not there. An origin that no route needs may
+    /// lack what it is made of, and is left out then.
     pub(super) fn origins(&mut self) -> BTreeMap<&'e str, BoundOrigin<'e>> {
         let mut bound = BTreeMap::new();
-        let definition = self.definition;
-        for origin in &definition.compile_binding.origins {
+        let wanted = self.wanted();
+        for origin in &self.definition.compile_binding.origins {
+            let is_of = |route: &&RouteTemplate| {
+                route.origin.as_ref().is_none_or(|name| *name == origin.name)
+            };
+            if !wanted.iter().any(is_of) && self.lacks_values(origin) {
+                continue;
+            }
             if let Some(base_url) = self.base_url(origin) {
                 let path = path_of(&base_url).to_owned();
                 let inject = self.injections(origin);
@@ -40,6 +48,25 @@ impl<'e> Expansion<'e> {
             }
         }
         bound
+    }
+
+    fn lacks_values(&self, origin: &Origin) -> bool {
+        let there = |text: &str| {
+            let template = Template::parse(text).ok();
+            template.is_some_and(|t| t.references().all(|name| name.find(&self.scope).is_some()))
+        };
+        let can_present = |rule: &InjectionRule| match &rule.present {
+            Presentation::Basic { username } => username.as_deref().is_none_or(there),
+            Presentation::Header { header, .. } => there(header),
+            Presentation::AwsSigv4 { service, region } => there(service) && there(region),
+            Presentation::Bearer {}
+            | Presentation::Query { .. }
+            | Presentation::Cookie { .. }
+            | Presentation::Path {}
+            | Presentation::Placeholder {}
+            | Presentation::ClientCertificate {} => true,
+        };
+        !there(&origin.base_url) || !origin.inject.iter().all(can_present)
     }
 
     fn base_url(&mut self, origin: &Origin) -> Option<String> {
@@ -64,7 +91,7 @@ impl<'e> Expansion<'e> {
 
     /// What the connection's method presents here. The slots of one method may each have a rule:
     /// the first rule for a slot counts.
-    fn injections(&self, origin: &Origin) -> Vec<ExpandedInjection> {
+    fn injections(&mut self, origin: &Origin) -> Vec<ExpandedInjection> {
         let Some(method) = self.method else { return Vec::new() };
         let is_for = |rule: &&InjectionRule| {
             let methods = &rule.connection_methods;
@@ -75,14 +102,16 @@ impl<'e> Expansion<'e> {
             let same = |i: &ExpandedInjection| {
                 i.secret_type == rule.secret_type && i.slot_key == rule.slot_key
             };
-            if !inject.iter().any(same) {
-                inject.push(ExpandedInjection {
-                    secret_type: rule.secret_type,
-                    slot_key: rule.slot_key.clone(),
-                    resolver_key: method.resolver().map(str::to_owned),
-                    present: rule.present.clone(),
-                });
+            if inject.iter().any(same) {
+                continue;
             }
+            let Some(present) = self.filled_in(&rule.present, "targetConfig") else { continue };
+            inject.push(ExpandedInjection {
+                secret_type: rule.secret_type,
+                slot_key: rule.slot_key.clone(),
+                resolver_key: method.resolver().map(str::to_owned),
+                present,
+            });
         }
         inject
     }

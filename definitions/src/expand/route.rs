@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::origin::BoundOrigin;
 use super::{EXPANDED_PATHS_MAX, ExpandedRoute, Expansion, condition};
+use crate::contract::method::ConnectionMethod;
 use crate::contract::route::{Action, RouteTemplate};
 use crate::template::{Filter, Template};
 
@@ -15,13 +16,10 @@ impl<'e> Expansion<'e> {
         origins: &BTreeMap<&'e str, BoundOrigin<'e>>,
     ) -> Vec<ExpandedRoute> {
         let mut routes = Vec::new();
-        let definition = self.definition;
         let mut room = EXPANDED_PATHS_MAX;
-        for template in &definition.compile_binding.routes {
-            if !condition::holds(&template.when, self.scope.binding) {
-                continue;
-            }
+        for template in self.wanted() {
             let Some(origin) = find(origins, template) else { continue };
+            let Some(protocol) = self.protocol(template) else { continue };
             let paths = self.paths(template, &origin.path);
             if paths.len() > room {
                 let message = format!("the binding has more than {EXPANDED_PATHS_MAX} paths");
@@ -30,10 +28,23 @@ impl<'e> Expansion<'e> {
             }
             room -= paths.len();
             if !paths.is_empty() {
-                routes.push(expanded(template, origin, paths));
+                routes.push(ExpandedRoute { protocol, ..expanded(template, origin, paths) });
             }
         }
         routes
+    }
+
+    /// The routes that are there for this binding and this method of connection.
+    pub(super) fn wanted(&self) -> Vec<&'e RouteTemplate> {
+        let routes = self.definition.compile_binding.routes.iter();
+        routes.filter(|route| self.is_wanted(route)).collect()
+    }
+
+    fn is_wanted(&self, template: &RouteTemplate) -> bool {
+        let methods = &template.connection_methods;
+        let of_method = |method: &ConnectionMethod| methods.iter().any(|id| id == method.id());
+        condition::holds(&template.when, self.scope.binding)
+            && (methods.is_empty() || self.method.is_some_and(of_method))
     }
 
     fn paths(&mut self, template: &RouteTemplate, below: &str) -> Vec<String> {
@@ -93,7 +104,7 @@ fn expanded(
         query: template.query.clone(),
         allow_encoded_slash: template.allow_encoded_slash,
         allow_empty_segments: template.allow_empty_segments,
-        protocol: template.protocol.clone(),
+        protocol: None,
         inject,
         clear: origin.origin.clear.clone(),
         limits: template.limits.clone(),

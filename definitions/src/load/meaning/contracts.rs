@@ -41,7 +41,7 @@ pub(super) fn check(definition: &Definition, found: &mut Vec<Problem>) {
 
 fn verifier(verifier: &Verifier, path: &Path, found: &mut Vec<Problem>) {
     let headers: Vec<&String> = match verifier {
-        Verifier::HmacSha256 { header, timestamp, signed, .. } => {
+        Verifier::HmacSha256 { header, fallback_headers, timestamp, signed, .. } => {
             use crate::contract::webhook::SignedContent;
             if *signed == SignedContent::TimestampDotBody && timestamp.is_none() {
                 invalid(
@@ -54,13 +54,23 @@ fn verifier(verifier: &Verifier, path: &Path, found: &mut Vec<Problem>) {
                 let message = "has exactly one of `header` and `pointer`";
                 invalid(found, &path.key("timestamp"), message);
             }
-            vec![header]
+            fallback_headers.iter().chain([header]).collect()
         }
-        Verifier::StaticToken { headers } if headers.is_empty() => {
+        Verifier::StaticToken { headers, .. } if headers.is_empty() => {
             invalid(found, &path.key("headers"), "must name at least one header");
             Vec::new()
         }
-        Verifier::StaticToken { headers } => headers.iter().collect(),
+        Verifier::StaticToken { headers, .. } => headers.iter().collect(),
+        Verifier::FirstPresent { of } => {
+            let path = path.key("of");
+            if of.len() < 2 {
+                invalid(found, &path, "must list at least two ways");
+            }
+            for (at, inner) in of.iter().enumerate() {
+                self::verifier(inner, &path.index(at), found);
+            }
+            Vec::new()
+        }
         Verifier::StandardWebhooks { .. } | Verifier::SlackV0 { .. } => Vec::new(),
     };
     if !headers.iter().all(|header| Format::HeaderName.admits(header)) {

@@ -14,7 +14,12 @@ pub(super) fn check(definition: &Definition, found: &mut Vec<Problem>) {
     unique_names(definition, found);
     let compile = Path::of(&["compileBinding"]);
     for (at, route) in definition.compile_binding.routes.iter().enumerate() {
-        origin_of(definition, route, &compile.key("routes").index(at), found);
+        let path = compile.key("routes").index(at);
+        origin_of(definition, route, &path, found);
+        for (at, id) in route.connection_methods.iter().enumerate() {
+            let ids = definition.connection_methods.iter().map(ConnectionMethod::id);
+            known(id, ids, &path.key("connectionMethods").index(at), found);
+        }
     }
     for (at, origin) in definition.compile_binding.origins.iter().enumerate() {
         methods_of(definition, origin, &compile.key("origins").index(at), found);

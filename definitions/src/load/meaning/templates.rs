@@ -7,6 +7,7 @@ use super::names::known;
 use crate::contract::Definition;
 use crate::contract::route::{Condition, Conditions, RouteTemplate, Templated};
 use crate::contract::rule::Requirement;
+use crate::expand::protocol_lists;
 use crate::schema::{ConfigSchema, Path, Problem, SchemaType};
 use crate::template::{Reference, Source, Template};
 
@@ -15,8 +16,12 @@ pub(super) fn check(definition: &Definition, found: &mut Vec<Problem>) {
     let compile = &definition.compile_binding;
     let path = Path::of(&["compileBinding"]);
     for (at, origin) in compile.origins.iter().enumerate() {
-        let path = path.key("origins").index(at).key("baseUrl");
-        checker.text(&origin.base_url, None, &path);
+        let path = path.key("origins").index(at);
+        checker.text(&origin.base_url, None, &path.key("baseUrl"));
+        for (at, rule) in origin.inject.iter().enumerate() {
+            let value = serde_json::to_value(&rule.present).unwrap_or_default();
+            checker.texts(&value, None, &path.key("inject").index(at).key("present"));
+        }
     }
     for (at, route) in compile.routes.iter().enumerate() {
         checker.route(route, &path.key("routes").index(at));
@@ -84,9 +89,27 @@ impl<'d> Checker<'d, '_> {
         if !route.headers.iter().chain(&route.query).all(one_of) {
             invalid(self.found, path, "has a condition without exactly one of `equals`, `present`");
         }
+        self.protocol(route, &path.key("protocol"));
         if let Some(option) = &route.broad_option {
             let names = self.schema(Source::Binding).properties.keys().map(String::as_str);
             known(option, names, &path.key("broadOption"), self.found);
+        }
+    }
+
+    /// The texts of a block are templates, or stand for a list of texts.
+    fn protocol(&mut self, route: &RouteTemplate, path: &Path) {
+        let Some(mut protocol) = route.protocol.clone() else { return };
+        for text in protocol_lists(&mut protocol).into_iter().flatten() {
+            let parsed = Template::parse(text).ok();
+            let list = parsed.as_ref().and_then(Template::sole_reference);
+            let schema = list.and_then(|list| self.find(list, None));
+            let is_texts = |schema: &ConfigSchema| {
+                let items = schema.items.as_deref().map(|items| items.r#type);
+                schema.r#type == SchemaType::Array && items == Some(SchemaType::String)
+            };
+            if !schema.is_some_and(is_texts) {
+                self.text(text, None, path);
+            }
         }
     }
 
