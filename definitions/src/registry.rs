@@ -1,6 +1,7 @@
 //! The definitions that there are, by their key.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use crate::contract::Definition;
 use crate::diagnostic::{Diagnostic, Diagnostics};
@@ -44,9 +45,13 @@ pub struct Registry {
 impl Registry {
     /// The definitions that come with the binary.
     pub fn builtin() -> Self {
-        // A test proves that they are all valid.
-        let files = BUILTIN.map(|(name, text)| SourceFile::new(name, text));
-        Self::load(&files).0
+        // Read once: they do not change, and every reload of a configuration asks for them.
+        static READ: LazyLock<Registry> = LazyLock::new(|| {
+            // A test proves that they are all valid.
+            let files = BUILTIN.map(|(name, text)| SourceFile::new(name, text));
+            Registry::load(&files).0
+        });
+        READ.clone()
     }
 
     /// Reads definition files. Those with errors, and later ones of the same key, are left out
