@@ -13,6 +13,7 @@ pub mod registry;
 pub mod schema;
 pub mod source;
 pub mod template;
+pub mod webhook;
 
 pub use contract::{Definition, Kind};
 pub use expand::{Expanded, Inputs, Issue};
