@@ -1,37 +1,118 @@
 //! CONNECT: who asks, for which host, and what is to become of the connection.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use sallygate_compiler::canonical::{self, Authority, Scheme};
-use sallygate_compiler::table::HostClass;
+use sallygate_compiler::table::{HostClass, RouteIndex};
 
 use super::{Front, intercept, tunnel};
 use crate::clock;
 use crate::denial::{Code, Denial};
 use crate::id::ExchangeId;
-use crate::plan::{ConnectionCount, Generation, Sandbox};
+use crate::plan::{ConnectionCount, Generation, Sandbox, Token};
 use crate::request::{Connection, Outcome, Scope, TunnelScope, caller, plain_answer, presented};
-use crate::stream::Wire;
 use crate::stream::head::{Head, slice};
+use crate::stream::{Replay, Wire};
 
 const ESTABLISHED: &[u8] = b"HTTP/1.1 200 Connection Established\r\n\r\n";
+
+/// What became of a CONNECT.
+pub(super) enum Answered {
+    /// It is open; HTTP ends here.
+    Opened(Tunnel),
+    /// It was refused, and the client may try again on the same connection, as git, .NET and Java
+    /// do after a 407.
+    Refused(Box<Wire>),
+    /// The connection is over.
+    Closed,
+}
+
+/// A tunnel that is open, before anything came through it.
+pub(super) struct Tunnel {
+    pub(super) socket: Replay,
+    pub(super) id: i32,
+    pub(super) ends: Ends,
+    kind: Kind,
+    count: ConnectionCount,
+}
+
+/// Who opened a tunnel, and to where.
+pub(super) struct Ends {
+    peer: Option<IpAddr>,
+    sandbox: Arc<str>,
+    token: Option<Token>,
+    pub(super) authority: Arc<Authority>,
+}
+
+impl Ends {
+    /// The connection that requests inside the tunnel belong to.
+    pub(super) fn connection(self, scheme: Scheme) -> Arc<Connection> {
+        let Self { peer, sandbox, token, authority } = self;
+        let scope = Scope::Tunnel(TunnelScope { scheme, authority, sandbox, token });
+        Arc::new(Connection { peer, scope })
+    }
+}
+
+/// What is to become of what comes through.
+enum Kind {
+    /// Bytes pass, for a route of this sandbox that says so.
+    Pass(RouteIndex, Arc<Sandbox>),
+    /// It is looked into.
+    Intercept,
+}
+
+impl Tunnel {
+    /// Serves the tunnel to its end.
+    pub(super) async fn serve(self, front: &Arc<Front>) {
+        // Counted to the end.
+        let _count = self.count;
+        match self.kind {
+            Kind::Pass(route, sandbox) => {
+                let authority = &self.ends.authority;
+                Box::pin(tunnel::serve(self.socket, route, &sandbox, authority, front)).await;
+            }
+            Kind::Intercept => {
+                let opened = Box::pin(intercept::open(self.socket, self.id, self.ends, front));
+                if let Some(inside) = opened.await {
+                    inside.serve(front).await;
+                }
+            }
+        }
+    }
+}
 
 /// A CONNECT that was admitted.
 struct Admitted {
     sandbox: Arc<Sandbox>,
-    authority: Arc<Authority>,
+    authority: Authority,
     class: HostClass,
     count: ConnectionCount,
 }
 
-/// Answers one CONNECT. Gives the wire back when it was refused and the client may try again on
-/// the same connection, as git, .NET and Java do after a 407.
-pub(super) async fn serve(
-    mut wire: Wire,
+impl Admitted {
+    fn tunnel(self, socket: Replay, id: i32, connection: &Connection) -> Tunnel {
+        let ends = Ends {
+            peer: connection.peer,
+            sandbox: Arc::clone(&self.sandbox.id),
+            token: self.sandbox.token,
+            authority: Arc::new(self.authority),
+        };
+        let kind = match self.class {
+            HostClass::Tunnel(route) => Kind::Pass(route, self.sandbox),
+            HostClass::Intercept | HostClass::Unknown | HostClass::Passthrough => Kind::Intercept,
+        };
+        Tunnel { socket, id, ends, kind, count: self.count }
+    }
+}
+
+/// Answers one CONNECT.
+pub(super) async fn answer(
+    mut wire: Box<Wire>,
     head: &Head,
-    connection: &Arc<Connection>,
-    front: &Arc<Front>,
-) -> Option<Wire> {
+    connection: &Connection,
+    front: &Front,
+) -> Answered {
     let bytes = wire.head_bytes(head).to_vec();
     wire.consume_head(head);
     let admitted = match admit(&bytes, head, connection, front) {
@@ -39,32 +120,13 @@ pub(super) async fn serve(
         Err(denial) => return refuse(wire, &bytes, head, connection, front, &denial).await,
     };
     if wire.answer(ESTABLISHED).await.is_err() {
-        return None;
+        return Answered::Closed;
     }
     let id = wire.raw_id();
-    let scope = |scheme| Connection {
-        peer: connection.peer,
-        scope: Scope::Tunnel(TunnelScope {
-            scheme,
-            authority: Arc::clone(&admitted.authority),
-            sandbox: Arc::clone(&admitted.sandbox.id),
-            token: admitted.sandbox.token,
-        }),
-    };
-    let socket = wire.into_replay()?;
-    match admitted.class {
-        HostClass::Tunnel(route) => {
-            let tunnel =
-                tunnel::serve(socket, route, &admitted.sandbox, &admitted.authority, front);
-            Box::pin(tunnel).await;
-        }
-        HostClass::Intercept | HostClass::Unknown | HostClass::Passthrough => {
-            let inside = intercept::serve(socket, id, &scope, &admitted.authority, front);
-            Box::pin(inside).await;
-        }
+    match wire.into_replay() {
+        Some(socket) => Answered::Opened(admitted.tunnel(socket, id, connection)),
+        None => Answered::Closed,
     }
-    drop(admitted.count);
-    None
 }
 
 fn admit(
@@ -94,7 +156,7 @@ fn admit(
             "the interception authority has expired",
         ));
     }
-    Ok(Admitted { sandbox, authority: Arc::new(authority), class, count })
+    Ok(Admitted { sandbox, authority, class, count })
 }
 
 /// The target of CONNECT is host and port, and a Host field must not say otherwise.
@@ -132,13 +194,13 @@ fn identify(
 }
 
 async fn refuse(
-    mut wire: Wire,
+    mut wire: Box<Wire>,
     bytes: &[u8],
     head: &Head,
     connection: &Connection,
     front: &Front,
     denial: &Denial,
-) -> Option<Wire> {
+) -> Answered {
     let id = ExchangeId::new();
     let target = String::from_utf8_lossy(slice(bytes, &head.target)).into_owned();
     let known = canonical::authority(target.as_bytes(), None).ok();
@@ -163,8 +225,8 @@ async fn refuse(
     }
     .record(&front.shared);
     if answered.is_ok() && denial.keeps_connection() {
-        return Some(wire);
+        return Answered::Refused(wire);
     }
     wire.close().await;
-    None
+    Answered::Closed
 }

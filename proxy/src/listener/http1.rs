@@ -5,7 +5,8 @@ use std::sync::Arc;
 use pingora::apps::HttpServerApp;
 use pingora::protocols::http::ServerSession;
 
-use super::{Front, connect};
+use super::Front;
+use super::connect::{self, Answered, Tunnel};
 use crate::changes::Changes;
 use crate::denial::Denial;
 use crate::id::ExchangeId;
@@ -28,29 +29,35 @@ impl Watches {
     }
 }
 
-/// Serves the proxy port: CONNECT, absolute-form and base URL.
-pub(super) async fn serve_port(wire: Wire, connection: Arc<Connection>, front: &Arc<Front>) {
-    let mut wire = Box::new(wire);
+/// Serves the proxy port: CONNECT, absolute-form and base URL. Ends with the tunnel, if it came to
+/// one.
+pub(super) async fn serve_port(
+    mut wire: Box<Wire>,
+    connection: Arc<Connection>,
+    front: &Front,
+) -> Option<Tunnel> {
     let mut watches = Watches::new(front);
     while let Some(head) = next(&mut wire, &connection, front, &mut watches).await {
-        if slice(wire.head_bytes(&head), &head.method) == b"CONNECT" {
-            match connect::serve(*wire, &head, &connection, front).await {
-                Some(kept) => wire = Box::new(kept),
-                None => return,
-            }
+        if slice(wire.head_bytes(&head), &head.method) != b"CONNECT" {
+            wire = exchange(wire, &connection, front, &mut watches).await?;
             continue;
         }
-        match exchange(wire, &connection, front, &mut watches).await {
-            Some(kept) => wire = kept,
-            None => return,
+        match Box::pin(connect::answer(wire, &head, &connection, front)).await {
+            Answered::Opened(tunnel) => return Some(tunnel),
+            Answered::Refused(kept) => wire = kept,
+            Answered::Closed => return None,
         }
     }
     wire.close().await;
+    None
 }
 
 /// Serves what is inside a tunnel, after interception or in clear text.
-pub(super) async fn serve_tunnelled(wire: Wire, connection: Arc<Connection>, front: &Front) {
-    let mut wire = Box::new(wire);
+pub(super) async fn serve_tunnelled(
+    mut wire: Box<Wire>,
+    connection: Arc<Connection>,
+    front: &Front,
+) {
     let mut watches = Watches::new(front);
     while next(&mut wire, &connection, front, &mut watches).await.is_some() {
         match exchange(wire, &connection, front, &mut watches).await {
@@ -144,12 +151,8 @@ async fn exchange(
 ) -> Option<Box<Wire>> {
     let slot = Arc::clone(wire.slot());
     let current = (Arc::clone(connection), Arc::clone(&slot));
-    // The session is made where it is used: moving it costs more than making it.
-    let request = async {
-        let mut session = ServerSession::new_http1(wire);
-        session.set_keepalive(Some(60));
-        front.proxy.process_new_http(session, &front.shutdown).await
-    };
+    // A box already: nothing of it is part of this connection while that is idle.
+    let request = front.proxy.process_new_http(session(wire), &front.shutdown);
     let reused = tokio::select! {
         biased;
         reused = announce(current, request) => reused,
@@ -157,4 +160,10 @@ async fn exchange(
     }?;
     let (stream, _) = reused.consume();
     stream.into_any().downcast::<Wire>().ok()
+}
+
+fn session(wire: Box<Wire>) -> ServerSession {
+    let mut session = ServerSession::new_http1(wire);
+    session.set_keepalive(Some(60));
+    session
 }

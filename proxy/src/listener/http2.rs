@@ -30,14 +30,11 @@ const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
 const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
 
 /// Serves one connection until it ends, is idle for too long, or the process shuts down.
-pub(super) async fn serve(wire: Wire, connection: Arc<Connection>, front: &Arc<Front>) {
-    let limits = Arc::clone(&front.shared.limits);
+pub(super) async fn serve(wire: Box<Wire>, connection: Arc<Connection>, front: &Arc<Front>) {
     let signals = wire.signals();
-    let hello = server::handshake(Box::new(wire), Some(options(&limits)));
-    let Ok(hello) = tokio::time::timeout(ms(limits.head_ms), hello).await else { return };
-    let mut h2 = match hello {
+    let mut h2 = match Box::pin(hello(wire, &front.shared.limits)).await {
         Ok(h2) => h2,
-        Err(error) => return note(&connection, front, violation(&error)),
+        Err(denial) => return note(&connection, front, denial),
     };
     let (taken, ending) = streams(&mut h2, &connection, front, &signals).await;
     if let Ending::Flood(_) = ending {
@@ -49,6 +46,18 @@ pub(super) async fn serve(wire: Wire, connection: Arc<Connection>, front: &Arc<F
 }
 
 type Connected = ::h2::server::Connection<Stream, Bytes>;
+
+/// The beginning of HTTP/2. The connection comes boxed, for it is large and moves.
+async fn hello(wire: Box<Wire>, limits: &Limits) -> Result<Box<Connected>, Option<Denial>> {
+    let hello = server::handshake(wire, Some(options(limits)));
+    match tokio::time::timeout(ms(limits.head_ms), hello).await {
+        Ok(Ok(h2)) => Ok(Box::new(h2)),
+        Ok(Err(error)) => Err(violation(&error)),
+        Err(_) => {
+            Err(Some(Denial::new(Code::BadFraming, "the HTTP/2 connection did not begin in time")))
+        }
+    }
+}
 
 /// Why a connection is over.
 enum Ending {

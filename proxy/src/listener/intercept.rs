@@ -9,6 +9,7 @@ use tokio::io::AsyncWriteExt;
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use super::connect::Ends;
 use super::{Front, authority, http1, http2};
 use crate::denial::{Code, Denial};
 use crate::limits::ms;
@@ -19,45 +20,51 @@ const TLS_HANDSHAKE_RECORD: u8 = 0x16;
 /// A fatal `unrecognized_name` alert (RFC 6066 §3) as a whole record.
 const UNRECOGNIZED_NAME: &[u8] = &[0x15, 0x03, 0x03, 0x00, 0x02, 0x02, 112];
 
-/// Serves what comes through an intercepted tunnel.
-pub(super) async fn serve(
-    mut socket: Replay,
-    id: i32,
-    scope: &(dyn Fn(Scheme) -> Connection + Send + Sync),
-    authority: &Authority,
-    front: &Arc<Front>,
-) {
+/// What is inside a tunnel, as far as that it speaks HTTP.
+pub(super) struct Inside {
+    wire: Box<Wire>,
+    connection: Arc<Connection>,
+}
+
+impl Inside {
+    /// Serves its requests.
+    pub(super) async fn serve(self, front: &Arc<Front>) {
+        if self.wire.is_h2() {
+            Box::pin(http2::serve(self.wire, self.connection, front)).await;
+        } else {
+            Box::pin(http1::serve_tunnelled(self.wire, self.connection, front)).await;
+        }
+    }
+}
+
+/// Looks into a tunnel, and ends the TLS that is in it.
+pub(super) async fn open(mut socket: Replay, id: i32, ends: Ends, front: &Front) -> Option<Inside> {
     let limits = Arc::clone(&front.shared.limits);
     if socket.prefix().is_empty() {
         let first = tokio::time::timeout(ms(limits.handshake_ms), socket.read_ahead()).await;
         if !matches!(first, Ok(Ok(n)) if n > 0) {
-            return;
+            return None;
         }
     }
     if socket.prefix().first() != Some(&TLS_HANDSHAKE_RECORD) {
         // Wire refuses what is not HTTP.
-        let connection = Arc::new(scope(Scheme::Http));
-        return http1::serve_tunnelled(Wire::plain(socket, limits, id), connection, front).await;
+        let wire = Box::new(Wire::plain(socket, limits, id));
+        return Some(Inside { wire, connection: ends.connection(Scheme::Http) });
     }
-    let connection = Arc::new(scope(Scheme::Https));
-    // Boxed: what a handshake needs must not weigh on the connection for the rest of its life.
-    let shaken = Box::pin(handshake(socket, authority, front));
-    match tokio::time::timeout(ms(limits.handshake_ms), shaken).await {
+    let authority = Arc::clone(&ends.authority);
+    let connection = ends.connection(Scheme::Https);
+    let shaken = handshake(socket, &authority, front);
+    let denial = match tokio::time::timeout(ms(limits.handshake_ms), shaken).await {
         Ok(Ok(stream)) => {
             count(front, &stream);
-            let wire = Wire::tls(stream, limits, id);
-            if wire.is_h2() {
-                Box::pin(http2::serve(wire, connection, front)).await;
-            } else {
-                http1::serve_tunnelled(wire, connection, front).await;
-            }
+            let wire = Box::new(Wire::tls(stream, limits, id));
+            return Some(Inside { wire, connection });
         }
-        Ok(Err(denial)) => failed(front, &connection, authority, &denial),
-        Err(_) => {
-            let denial = Denial::new(Code::BadFraming, "the TLS handshake did not end in time");
-            failed(front, &connection, authority, &denial);
-        }
-    }
+        Ok(Err(denial)) => denial,
+        Err(_) => Denial::new(Code::BadFraming, "the TLS handshake did not end in time"),
+    };
+    failed(front, &connection, &authority, &denial);
+    None
 }
 
 async fn handshake(

@@ -114,9 +114,14 @@ fn spawn(
     let alive = front.alive.subscribe();
     tokio::spawn(async move {
         front.shared.metrics.connections.inc();
-        let wire =
-            Wire::plain(Replay::new(socket, BytesMut::new()), Arc::clone(&front.shared.limits), id);
-        http1::serve_port(wire, Arc::new(connection), &front).await;
+        let replay = Replay::new(socket, BytesMut::new());
+        let wire = Box::new(Wire::plain(replay, Arc::clone(&front.shared.limits), id));
+        // Every stage of a connection is a box of its own: what one needs must not weigh on the
+        // next, in which the connection may be idle for hours.
+        let port = Box::pin(http1::serve_port(wire, Arc::new(connection), &front));
+        if let Some(tunnel) = port.await {
+            tunnel.serve(&front).await;
+        }
         front.shared.metrics.connections.dec();
         drop((place, alive));
     });

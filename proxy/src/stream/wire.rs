@@ -306,7 +306,7 @@ impl Wire {
     }
 
     /// Gives up the HTTP view: the socket, with what was read from it and not consumed.
-    pub(crate) fn into_replay(self) -> Option<Replay> {
+    pub(crate) fn into_replay(self: Box<Self>) -> Option<Replay> {
         match self.transport {
             Transport::Plain(replay) if self.inbuf.is_empty() => Some(replay),
             Transport::Plain(replay) => Some(replay.with_prefix(self.inbuf)),
@@ -378,9 +378,8 @@ impl Wire {
             }
             self.write_timer = None;
         }
-        if self.outbuf.capacity() > 0 {
-            self.outbuf = BytesMut::new();
-        }
+        // Whatever its capacity says: that of a buffer that was filled to the last byte is 0 now.
+        self.outbuf = BytesMut::new();
         Poll::Ready(Ok(()))
     }
 
