@@ -12,6 +12,7 @@ use super::children::{ChildProcess, Children};
 use super::client::{Client, Protocol, Through, Way};
 use super::error::{BenchError, ClientError};
 use super::fixture::{Fixture, SECURED_HOST};
+use super::pin::Pinning;
 use super::rounds::progress;
 use super::usage;
 
@@ -39,15 +40,18 @@ pub(crate) struct IdleConnection {
 pub(crate) async fn measure(
     options: &BenchOptions,
     fixture: &Fixture,
-    children: &Children,
+    pinning: &Pinning,
 ) -> Result<MemoryFigures, BenchError> {
-    let product = children.product()?;
-    sleep(SETTLE).await;
-    let idle_bytes = usage::resident_bytes(product.pid())?;
+    let mut idle_bytes = 0;
     let mut connections = Vec::new();
     for protocol in Protocol::BOTH {
         progress(&format!("memory of idle connections, {}", protocol.name()));
-        let floor = &children.floor;
+        // Each protocol has processes of its own: memory that connections gave back to the
+        // allocator would be reused, and not counted, for those that come after them.
+        let children = Children::start(fixture, options, pinning)?;
+        let (floor, product) = (&children.floor, children.product()?);
+        sleep(SETTLE).await;
+        idle_bytes = usage::resident_bytes(product.pid())?;
         let roots = fixture.upstream_roots()?;
         let way = Way::new(floor.address, Through::Nothing, protocol, roots, fixture);
         let way = way.to(SECURED_HOST, "/open");

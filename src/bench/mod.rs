@@ -168,7 +168,7 @@ pub(crate) fn run(options: &BenchOptions) -> Result<(), BenchError> {
         tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(BenchError::Io)?;
     let report = runtime.block_on(async {
         tokio::select! {
-            report = measure(options, &fixture, &children, pinning.is_on()) => report,
+            report = measure(options, &fixture, &children, &pinning) => report,
             () = interruption() => Err(BenchError::Interrupted),
         }
     })?;
@@ -190,12 +190,11 @@ async fn measure(
     options: &BenchOptions,
     fixture: &Fixture,
     children: &Children,
-    pinned: bool,
+    pinning: &Pinning,
 ) -> Result<Report, BenchError> {
     let selection = Selection::of(&options.only);
-    // Memory goes first: load leaves buffers behind that the first connections would reuse.
     let memory = match selection.memory() {
-        true => Some(memory::measure(options, fixture, children).await?),
+        true => Some(memory::measure(options, fixture, pinning).await?),
         false => None,
     };
     let modes = rounds::measure(options, &selection, fixture, children).await?;
@@ -203,7 +202,7 @@ async fn measure(
         true => churn::measure(options, fixture, children).await?,
         false => Vec::new(),
     };
-    Ok(Report::new(Settings::of(options, pinned), modes, memory, connections))
+    Ok(Report::new(Settings::of(options, pinning.is_on()), modes, memory, connections))
 }
 
 /// Returns on SIGINT or SIGTERM, so that children and files are removed in either case.
