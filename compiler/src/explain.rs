@@ -68,7 +68,7 @@ impl Outcome {
 #[serde(rename_all = "camelCase")]
 pub struct InjectionNote {
     pub kind: &'static str,
-    /// The header or parameter.
+    /// The header, parameter, cookie or segment.
     pub into: String,
     pub connection: String,
 }
@@ -213,11 +213,7 @@ fn miss(reason: Miss) -> &'static str {
 fn injections(table: &RouteTable, route: &Route) -> Vec<InjectionNote> {
     let note = |injection: &crate::plan::Injection| InjectionNote {
         kind: injection.kind.as_str(),
-        into: match (&injection.header, &injection.parameter) {
-            (Some(header), _) => header.clone(),
-            (None, Some(parameter)) => format!("?{parameter}="),
-            (None, None) => "authorization".to_owned(),
-        },
+        into: injection.place(),
         connection: table
             .plan()
             .credentials

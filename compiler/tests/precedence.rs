@@ -394,14 +394,8 @@ proptest! {
         let routes = patterns.into_iter().enumerate().map(|(at, (wanted, injects))| {
             let mut route = route(at, Action::Allow, wanted);
             if injects && !route.r#match.hosts.iter().any(|host| host == "*") {
-                route.inject.push(Injection {
-                    kind: InjectionKind::Bearer,
-                    header: None,
-                    template: None,
-                    parameter: None,
-                    username: None,
-                    credential: 0,
-                });
+                let kind = InjectionKind::Bearer;
+                route.inject.push(Injection { kind, ..Injection::default() });
             }
             route
         });

@@ -137,7 +137,10 @@ fn a_credential_is_presented_as_the_method_of_the_connection_wants() {
         header: header.into(),
         template: template.map(str::to_owned),
     };
-    let basic = |username: &str| Presentation::Basic { username: Some(username.into()) };
+    let basic = |username: &str| Presentation::Basic {
+        username: Some(username.into()),
+        username_from: None,
+    };
     let (mail, cloud) = (json!({"email": "a@b.test"}), json!({"cloudId": "c"}));
     let site = json!({"siteBaseUrl": "https://acme.test"});
     let own = json!({"baseUrl": "https://own.test", "webhookHeader": "X-Own "});
@@ -183,7 +186,7 @@ fn a_credential_is_presented_as_the_method_of_the_connection_wants() {
             "n8n::n8n-default",
             "webhook-basic",
             [&own, &none, &hooks],
-            Presentation::Basic { username: None },
+            Presentation::Basic { username: None, username_from: None },
         ),
     ] {
         let [target, connection, binding] = configurations.map(Clone::clone);

@@ -26,6 +26,7 @@ pub(crate) async fn answer(
         "/get" | "/headers" | "/anything" | "/upload" => {
             echo(&mut request, &mut entry, &state).await
         }
+        own if own.ends_with("/below/a-credential") => echo(&mut request, &mut entry, &state).await,
         "/sse" => sse(state),
         "/slow-length" => slow_length(state),
         "/trailers" => trailers(),
@@ -38,6 +39,15 @@ pub(crate) async fn answer(
         }
         _ => json(StatusCode::NOT_FOUND, &json!({ "error": "the upstream has no such path" })),
     }
+}
+
+/// What was asked, at any path.
+pub(crate) async fn echo_any(
+    mut request: Request<Incoming>,
+    mut entry: Entry,
+    state: &State,
+) -> Answer {
+    echo(&mut request, &mut entry, state).await
 }
 
 /// What was asked, with the digest of the body, once all of it has arrived.

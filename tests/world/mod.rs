@@ -53,6 +53,7 @@ pub(crate) const SANDBOX: &str = "sbx_e2e";
 pub(crate) struct World {
     upstreams: Vec<Upstream>,
     bindings: Vec<(String, String)>,
+    definitions: Vec<&'static str>,
     config: String,
     policy: String,
 }
@@ -74,6 +75,12 @@ impl World {
         self
     }
 
+    /// A definition beside the builtin ones.
+    pub(crate) fn definition(mut self, toml: &'static str) -> Self {
+        self.definitions.push(toml);
+        self
+    }
+
     /// More of config.toml: targets, connections, limits.
     pub(crate) fn config(mut self, toml: &str) -> Self {
         self.config.push_str(toml);
@@ -90,7 +97,7 @@ impl World {
         rustls::crypto::aws_lc_rs::default_provider().install_default().ok();
         let runtime = Runtime::new().expect("a runtime");
         let directory = TempDir::new().expect("a temporary directory");
-        for part in ["data/secrets", "home", "servers"] {
+        for part in ["data/secrets", "data/integrations.d", "home", "servers"] {
             std::fs::create_dir_all(directory.path().join(part)).expect("a writable directory");
         }
         let data = directory.path().join("data");
@@ -98,6 +105,10 @@ impl World {
         let created = created.expect("the binary runs");
         assert!(created.status.success(), "ca init: {}", String::from_utf8_lossy(&created.stderr));
 
+        for (at, definition) in self.definitions.iter().enumerate() {
+            let path = data.join(format!("integrations.d/{at}.toml"));
+            std::fs::write(path, definition).expect("a writable directory");
+        }
         let token = Canary::token();
         let upstreams = self.start_upstreams(&runtime, directory.path());
         let policy = self.policy_toml(&token);
@@ -139,36 +150,19 @@ impl World {
              [tls]\nca_cert = \"ca.pem\"\nca_key = \"ca-key.pem\"\n[audit]\npath = \"audit.jsonl\"\n",
         );
         for running in upstreams {
-            let Upstream { name, inject, base_path, .. } = &running.plan;
-            let (inject, connected) = match inject {
-                Inject::None => ("inject = \"none\"".to_owned(), false),
-                Inject::Bearer => ("inject = \"bearer\"".to_owned(), true),
-                Inject::Basic { username } => {
-                    (format!("inject = \"basic\"\nusername = \"{username}\""), true)
-                }
-                Inject::Header(header) => {
-                    (format!("inject = \"header\"\nheader = \"{header}\""), true)
-                }
-                Inject::Query(parameter) => {
-                    (format!("inject = \"query\"\nparameter = \"{parameter}\""), true)
-                }
-            };
+            let Upstream { name, inject, connection, .. } = &running.plan;
             let address = running.address;
-            let host = running.plan.host();
+            let target = running.plan.target_toml();
             write!(
                 toml,
-                "[targets.{name}]\ndefinition = \"generic::http-api\"\n\
-                 base_url = \"https://{host}{base_path}\"\n{inject}\n\
+                "[targets.{name}]\n{target}\n\
                  ca_file = \"upstream-ca.pem\"\naddresses = [\"{address}\"]\n\
                  allow_ranges = [\"127.0.0.0/8\"]\n",
             )
             .expect("writing to a string");
-            if connected {
-                write!(
-                    toml,
-                    "[connections.{name}]\ntarget = \"{name}\"\nvalue_file = \"secrets/{name}\"\n"
-                )
-                .expect("writing to a string");
+            if !matches!(inject, Inject::None) {
+                writeln!(toml, "[connections.{name}]\ntarget = \"{name}\"\n{connection}")
+                    .expect("writing to a string");
             }
         }
         toml + &self.config

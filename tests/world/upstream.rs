@@ -28,9 +28,18 @@ use super::{endpoints, git_server, grpc_server, index, openai};
 pub(crate) enum Inject {
     None,
     Bearer,
-    Basic { username: String },
+    Basic {
+        username: String,
+    },
     Header(String),
+    /// A header that says `token <value>`.
+    Token(String),
     Query(String),
+    Cookie(String),
+    /// The first segment of the path.
+    Path,
+    /// Basic for git, bearer below `/api/`.
+    GitHub,
 }
 
 /// What an upstream serves.
@@ -42,6 +51,8 @@ pub(crate) enum Service {
     OpenAi,
     /// The bare repositories below this directory.
     Git(PathBuf),
+    /// The same, and an echo below `/api/`.
+    GitHub(PathBuf),
     /// A `PyPI` "simple" index and an npm registry of the files in this directory.
     Packages(PathBuf),
     /// A grpcio server, `tests/clients/grpc_server.py`.
@@ -54,6 +65,9 @@ pub(crate) struct Upstream {
     pub(crate) name: String,
     pub(crate) inject: Inject,
     pub(crate) base_path: String,
+    /// What the connection says besides its target.
+    pub(crate) connection: String,
+    target: Option<&'static str>,
     service: Service,
     alpn: Vec<&'static str>,
 }
@@ -64,6 +78,8 @@ impl Upstream {
             name: name.to_owned(),
             inject: Inject::Bearer,
             base_path: String::new(),
+            connection: format!("value_file = \"secrets/{name}\""),
+            target: None,
             service,
             alpn: vec!["h2", "http/1.1"],
         }
@@ -78,6 +94,45 @@ impl Upstream {
     pub(crate) fn base_path(mut self, path: &str) -> Self {
         path.clone_into(&mut self.base_path);
         self
+    }
+
+    /// The target in its own words: its definition and its configuration.
+    pub(crate) fn target(mut self, toml: &'static str) -> Self {
+        self.target = Some(toml);
+        self
+    }
+
+    /// The connection in its own words: its credentials.
+    pub(crate) fn connection(mut self, toml: &str) -> Self {
+        toml.clone_into(&mut self.connection);
+        self
+    }
+
+    pub(crate) fn target_toml(&self) -> String {
+        if let Some(own) = self.target {
+            return own.to_owned();
+        }
+        let inject = match &self.inject {
+            Inject::None => "inject = \"none\"".to_owned(),
+            Inject::Bearer | Inject::GitHub => "inject = \"bearer\"".to_owned(),
+            Inject::Basic { username } => {
+                format!("inject = \"basic\"\nusername = \"{username}\"")
+            }
+            Inject::Header(header) => format!("inject = \"header\"\nheader = \"{header}\""),
+            Inject::Token(header) => {
+                format!(
+                    "inject = \"header\"\nheader = \"{header}\"\ntemplate = \"token {{value}}\""
+                )
+            }
+            Inject::Query(name) => format!("inject = \"query\"\nparameter = \"{name}\""),
+            Inject::Cookie(name) => format!("inject = \"cookie\"\ncookie = \"{name}\""),
+            Inject::Path => "inject = \"path\"".to_owned(),
+        };
+        format!(
+            "definition = \"generic::http-api\"\nbase_url = \"https://{}{}\"\n{inject}",
+            self.host(),
+            self.base_path
+        )
     }
 
     /// Offers these protocols only; none at all is what a server without ALPN does.
@@ -170,19 +225,47 @@ impl State {
     pub(crate) fn expected_header(&self) -> Option<(String, String)> {
         let value = self.canary.value();
         match &self.inject {
-            Inject::None | Inject::Query(_) => None,
-            Inject::Bearer => Some(("authorization".to_owned(), format!("Bearer {value}"))),
-            Inject::Basic { username } => {
-                let encoded = STANDARD.encode(format!("{username}:{value}"));
-                Some(("authorization".to_owned(), format!("Basic {encoded}")))
+            Inject::None | Inject::Query(_) | Inject::Cookie(_) | Inject::Path | Inject::GitHub => {
+                None
             }
+            Inject::Bearer => Some(self.bearer()),
+            Inject::Basic { username } => Some(self.basic(username)),
             Inject::Header(name) => Some((name.clone(), value.to_owned())),
+            Inject::Token(name) => Some((name.clone(), format!("token {value}"))),
+        }
+    }
+
+    fn bearer(&self) -> (String, String) {
+        ("authorization".to_owned(), format!("Bearer {}", self.canary.value()))
+    }
+
+    fn basic(&self, username: &str) -> (String, String) {
+        let encoded = STANDARD.encode(format!("{username}:{}", self.canary.value()));
+        ("authorization".to_owned(), format!("Basic {encoded}"))
+    }
+
+    /// The one place of a request's header that `authenticates` looks at.
+    fn wanted_header(&self, seen: &Seen) -> Option<(String, String)> {
+        match &self.inject {
+            Inject::GitHub if seen.path.starts_with("/api/") => Some(self.bearer()),
+            Inject::GitHub => Some(self.basic("x-access-token")),
+            Inject::Cookie(name) => {
+                let cookies = ["a=1".to_owned(), format!("{name}={}", self.canary.value())];
+                Some(("cookie".to_owned(), cookies.join("; ")))
+            }
+            Inject::None
+            | Inject::Bearer
+            | Inject::Basic { .. }
+            | Inject::Header(_)
+            | Inject::Token(_)
+            | Inject::Query(_)
+            | Inject::Path => self.expected_header(),
         }
     }
 
     /// True if the request carries the credential, once and nothing else in its place.
     pub(crate) fn authenticates(&self, seen: &Seen) -> bool {
-        if let Some((name, value)) = self.expected_header() {
+        if let Some((name, value)) = self.wanted_header(seen) {
             let given: Vec<&str> = seen
                 .headers
                 .iter()
@@ -190,6 +273,10 @@ impl State {
                 .map(|(_, v)| v.as_str())
                 .collect();
             return given == [value];
+        }
+        if matches!(self.inject, Inject::Path) {
+            let segment = seen.path.split('/').nth(1).unwrap_or_default();
+            return percent_decode(segment) == self.canary.value().as_bytes();
         }
         if let Inject::Query(name) = &self.inject {
             let query = seen.path.split_once('?').map_or("", |(_, query)| query);
@@ -251,7 +338,12 @@ async fn answer(request: Request<Incoming>, state: Arc<State>) -> Answer {
     match state.service.clone() {
         Service::Http => endpoints::answer(request, entry, state).await,
         Service::OpenAi => openai::answer(request, entry, state).await,
-        Service::Git(root) => git_server::answer(request, entry, root).await,
+        Service::GitHub(_) if request.uri().path().starts_with("/api/") => {
+            endpoints::echo_any(request, entry, &state).await
+        }
+        Service::Git(root) | Service::GitHub(root) => {
+            git_server::answer(request, entry, root).await
+        }
         Service::Packages(root) => index::answer(&request, &state, &root),
         Service::Grpc => unreachable!("served by another process"),
     }

@@ -11,8 +11,8 @@ use crate::canonical::Host;
 use crate::diagnostic::Diagnostic;
 use crate::pattern::HostPattern;
 use crate::plan::{
-    Action, Assertion, Clear, CredentialOnly, Limits, Match, Plan, Route, Timeouts, Unmatched,
-    Upstream,
+    Action, Assertion, Clear, CredentialOnly, Injection, Limits, Match, Plan, Route, Timeouts,
+    Unmatched, Upstream,
 };
 use crate::table::{Checker, Finding};
 
@@ -143,7 +143,8 @@ impl Search<'_, '_> {
         let is = |credential: usize| {
             plan.credentials.get(credential).is_some_and(|c| c.connection_id == connection)
         };
-        self.tree.route(at).is_some_and(|r| r.inject.iter().any(|inject| is(inject.credential)))
+        let route = self.tree.route(at);
+        route.is_some_and(|r| r.inject.iter().flat_map(Injection::credentials).any(is))
     }
 }
 

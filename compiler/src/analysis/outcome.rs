@@ -62,9 +62,13 @@ pub(super) struct Effect<'p> {
 impl<'p> Effect<'p> {
     pub(super) fn of(plan: &'p Plan, route: &'p Route) -> Self {
         let inject = |injection: &Injection| {
-            let reference = plan.credentials.get(injection.credential);
-            let reference = serde_json::to_string(&reference).unwrap_or_default();
-            (Injection { credential: 0, ..injection.clone() }, reference)
+            let references: Vec<_> =
+                injection.credentials().map(|at| plan.credentials.get(at)).collect();
+            let references = serde_json::to_string(&references).unwrap_or_default();
+            // Of the indexes only what they stand for counts.
+            let username_credential = injection.username_credential.map(|_| 0);
+            let same = Injection { credential: 0, username_credential, ..injection.clone() };
+            (same, references)
         };
         Self {
             action: route.action,

@@ -1,15 +1,27 @@
 //! The credentials of a plan: which there are, and how routes present them. Never their values.
 
 use sallygate_definitions::contract::injection::Presentation;
+use sallygate_definitions::contract::method::ConnectionMethod;
 use sallygate_definitions::expand::{ExpandedInjection, ExpandedOrigin};
 
 use super::Compiler;
 use super::draft::{Bound, Drafted};
 use crate::plan::{Clear, CredentialReference, Injection, InjectionKind, Route};
-use crate::snapshot::Target;
+use crate::snapshot::{Connection, Target};
 
 /// A credential and how it is presented, before it has its index.
-pub(super) type Presented = (CredentialReference, Injection);
+pub(super) struct Presented {
+    secret: CredentialReference,
+    /// The user name, where that is a secret too.
+    username: Option<CredentialReference>,
+    injection: Injection,
+}
+
+impl Presented {
+    fn references(&self) -> impl Iterator<Item = &CredentialReference> {
+        std::iter::once(&self.secret).chain(&self.username)
+    }
+}
 
 impl Compiler<'_> {
     /// What a route at `origin` presents.
@@ -19,10 +31,15 @@ impl Compiler<'_> {
         origin: &ExpandedOrigin,
     ) -> Vec<Presented> {
         let mut presented = Vec::with_capacity(origin.inject.len());
-        for inject in &origin.inject {
+        for inject in origin.inject.iter().filter(|inject| is_there(bound, inject)) {
             match injection(&inject.present) {
                 Ok(injection) => {
-                    presented.push((reference(&bound.binding.connection, inject), injection));
+                    let connection = &bound.binding.connection;
+                    presented.push(Presented {
+                        secret: reference(connection, inject),
+                        username: username(connection, inject),
+                        injection,
+                    });
                 }
                 Err(kind) => {
                     let message = format!(
@@ -38,22 +55,40 @@ impl Compiler<'_> {
 
     /// The routes with their injections, and the credential table that these refer to.
     pub(super) fn credentials(&self) -> (Vec<Route>, Vec<CredentialReference>) {
-        let references = self.routes.iter().flat_map(|drafted| &drafted.inject);
-        let mut table: Vec<&CredentialReference> = references.map(|(r, _)| r).collect();
+        let presented = self.routes.iter().flat_map(|drafted| &drafted.inject);
+        let mut table: Vec<&CredentialReference> =
+            presented.flat_map(Presented::references).collect();
         table.sort_by(|a, b| order(a).cmp(&order(b)));
         table.dedup();
         let index = |wanted: &CredentialReference| {
             table.binary_search_by(|known| order(known).cmp(&order(wanted))).ok()
         };
         let route = |drafted: &Drafted<'_>| {
-            let inject = drafted.inject.iter().filter_map(|(reference, injection)| {
-                Some(Injection { credential: index(reference)?, ..injection.clone() })
+            let inject = drafted.inject.iter().filter_map(|presented| {
+                Some(Injection {
+                    credential: index(&presented.secret)?,
+                    username_credential: presented.username.as_ref().and_then(index),
+                    ..presented.injection.clone()
+                })
             });
             Route { inject: inject.collect(), ..drafted.route.clone() }
         };
         let routes = self.routes.iter().map(route).collect();
         (routes, table.into_iter().cloned().collect())
     }
+}
+
+/// Whether the connection has the secret, or has to have it. One that a form does not insist on,
+/// and that was not given, is not presented; whoever has to have one and has not was told so.
+fn is_there(bound: &Bound<'_>, inject: &ExpandedInjection) -> bool {
+    let Connection { method, credentials, .. } = bound.connection;
+    let method = method.as_deref().and_then(|id| bound.definition.method(id));
+    let Some(ConnectionMethod::Form { fields, .. }) = method else { return true };
+    let field = fields
+        .iter()
+        .find(|field| field.secret_type == inject.secret_type && field.slot_key == inject.slot_key);
+    let Some(field) = field.filter(|field| field.optional) else { return true };
+    credentials.as_ref().is_none_or(|present| present.contains(&field.name))
 }
 
 fn order(reference: &CredentialReference) -> (&str, &str, Option<&str>, Option<&str>) {
@@ -71,31 +106,43 @@ fn reference(connection: &str, inject: &ExpandedInjection) -> CredentialReferenc
     }
 }
 
+fn username(connection: &str, inject: &ExpandedInjection) -> Option<CredentialReference> {
+    let Presentation::Basic { username_from: Some(from), .. } = &inject.present else {
+        return None;
+    };
+    let secret = ExpandedInjection {
+        secret_type: from.secret_type,
+        slot_key: from.slot_key.clone(),
+        ..inject.clone()
+    };
+    Some(reference(connection, &secret))
+}
+
 /// How the plan says it, without the index; `Err` names a kind that the proxy does not carry out.
 fn injection(present: &Presentation) -> Result<Injection, &'static str> {
-    let (kind, credential) = (InjectionKind::Bearer, 0);
-    let (header, template, parameter, username) = (None, None, None, None);
-    let plain = Injection { kind, header, template, parameter, username, credential };
+    let plain = |kind| Injection { kind, ..Injection::default() };
     let authorization = Some("authorization".to_owned());
     Ok(match present {
-        Presentation::Bearer {} => Injection { header: authorization, ..plain },
-        Presentation::Basic { username } => Injection {
-            kind: InjectionKind::Basic,
+        Presentation::Bearer {} => {
+            Injection { header: authorization, ..plain(InjectionKind::Bearer) }
+        }
+        Presentation::Basic { username, .. } => Injection {
             header: authorization,
             username: username.clone(),
-            ..plain
+            ..plain(InjectionKind::Basic)
         },
         Presentation::Header { header, template } => Injection {
-            kind: InjectionKind::Header,
             header: Some(header.to_ascii_lowercase()),
             template: template.clone(),
-            ..plain
+            ..plain(InjectionKind::Header)
         },
         Presentation::Query { parameter } => {
-            Injection { kind: InjectionKind::Query, parameter: Some(parameter.clone()), ..plain }
+            Injection { parameter: Some(parameter.clone()), ..plain(InjectionKind::Query) }
         }
-        Presentation::Cookie { .. } => return Err("cookie"),
-        Presentation::Path {} => return Err("path"),
+        Presentation::Cookie { name } => {
+            Injection { cookie: Some(name.clone()), ..plain(InjectionKind::Cookie) }
+        }
+        Presentation::Path {} => plain(InjectionKind::Path),
         Presentation::Placeholder {} => return Err("placeholder"),
         Presentation::AwsSigv4 { .. } => return Err("aws_sigv4"),
         Presentation::ClientCertificate {} => return Err("client_certificate"),
@@ -110,13 +157,15 @@ pub(super) fn cleared(target: &Target, origin: &ExpandedOrigin) -> Clear {
     for said in [&target.clear, &origin.clear] {
         clear.headers.extend(said.headers.iter().map(|name| name.to_ascii_lowercase()));
         clear.query.extend(said.query.iter().cloned());
+        clear.cookies.extend(said.cookies.iter().cloned());
     }
     for injection in origin.inject.iter().filter_map(|inject| injection(&inject.present).ok()) {
         clear.headers.push("authorization".to_owned());
         clear.headers.extend(injection.header);
         clear.query.extend(injection.parameter);
+        clear.cookies.extend(injection.cookie);
     }
-    for list in [&mut clear.headers, &mut clear.query] {
+    for list in [&mut clear.headers, &mut clear.query, &mut clear.cookies] {
         list.sort_unstable();
         list.dedup();
     }

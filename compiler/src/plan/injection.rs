@@ -2,8 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::pattern::{PathPattern, Segment};
+
 /// How a credential is presented.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Injection {
     pub kind: InjectionKind,
@@ -17,17 +19,48 @@ pub struct Injection {
     /// With `basic`: the fixed user name, the value being the password.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub username: Option<String>,
+    /// With `basic`: the user name is a secret too; index into [`Plan::credentials`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub username_credential: Option<usize>,
+    /// With `cookie`: its name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cookie: Option<String>,
     /// Index into [`Plan::credentials`].
     pub credential: usize,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+impl Injection {
+    /// Where the credential goes, for people.
+    pub fn place(&self) -> String {
+        let named = |name: &Option<String>| name.clone().unwrap_or_default();
+        match self.kind {
+            InjectionKind::Bearer | InjectionKind::Basic => {
+                self.header.clone().unwrap_or_else(|| "authorization".to_owned())
+            }
+            InjectionKind::Header => named(&self.header),
+            InjectionKind::Query => format!("?{}=", named(&self.parameter)),
+            InjectionKind::Cookie => format!("cookie {}", named(&self.cookie)),
+            InjectionKind::Path => format!("{{{CREDENTIAL}}}"),
+        }
+    }
+
+    /// Indexes of all credentials that it takes.
+    pub fn credentials(&self) -> impl Iterator<Item = usize> {
+        std::iter::once(self.credential).chain(self.username_credential)
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum InjectionKind {
+    #[default]
     Bearer,
     Basic,
     Header,
     Query,
+    Cookie,
+    /// Replaces the segment `{credential}` of the route's paths.
+    Path,
 }
 
 impl InjectionKind {
@@ -37,6 +70,8 @@ impl InjectionKind {
             Self::Basic => "basic",
             Self::Header => "header",
             Self::Query => "query",
+            Self::Cookie => "cookie",
+            Self::Path => "path",
         }
     }
 }
@@ -50,4 +85,48 @@ pub struct Clear {
     pub headers: Vec<String>,
     #[serde(default)]
     pub query: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cookies: Vec<String>,
+}
+
+/// The name of the path parameter that a credential takes the place of.
+const CREDENTIAL: &str = "credential";
+
+/// The index of the segment `{credential}`: the same one in all `paths`, once in each of them.
+pub fn credential_segment(paths: &[String]) -> Option<usize> {
+    let segment = |path: &String| {
+        let path = PathPattern::parse(path).ok()?;
+        let is_place = |segment: &Segment| match segment {
+            Segment::Parameter(name) => name == CREDENTIAL,
+            Segment::Literal(_) => false,
+        };
+        let mut places = path.segments().iter().enumerate().filter(|(_, s)| is_place(s));
+        let (index, _) = places.next()?;
+        places.next().is_none().then_some(index)
+    };
+    let first = segment(paths.first()?)?;
+    paths.iter().all(|path| segment(path) == Some(first)).then_some(first)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_credential_has_one_place_in_all_paths_of_a_route() {
+        for (paths, expected) in [
+            (&["/bot/{credential}/**"][..], Some(1)),
+            (&["/{credential}"], Some(0)),
+            (&["/a/{credential}", "/b/{credential}/c"], Some(1)),
+            (&["/a/{credential}", "/{credential}"], None),
+            (&["/a/{credential}", "/b"], None),
+            (&["/{credential}/{credential}"], None),
+            (&["/credential/{x}"], None),
+            (&["/**"], None),
+            (&[], None),
+        ] {
+            let paths: Vec<String> = paths.iter().map(|path| (*path).to_owned()).collect();
+            assert_eq!(credential_segment(&paths), expected, "{paths:?}");
+        }
+    }
 }

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use ipnet::IpNet;
 use sallygate_definitions::contract::binding::Permission;
 use sallygate_definitions::contract::injection::{Clear, Presentation};
+use sallygate_definitions::contract::method::{ConnectionMethod, SecretField};
 use sallygate_definitions::{Definition, Issue, Registry};
 use serde_json::Value;
 
@@ -15,8 +16,9 @@ use super::{
 };
 use crate::canonical::{Scheme, base_url};
 use crate::diagnostic::Diagnostic;
+use crate::plan::CredentialReference;
 use crate::read::{Spanned, Table, suggestion};
-use crate::table::is_injectable;
+use crate::table::{is_injectable, is_token};
 
 /// The operator's targets and connections.
 #[derive(Clone, Debug, Default)]
@@ -37,8 +39,27 @@ pub struct Targets {
 pub struct ConnectionSource {
     pub id: String,
     pub target: String,
+    /// Which secret of the connection it is; `None`: the only one, whatever it is called.
+    pub secret: Option<SecretName>,
     pub value: ValueSource,
     pub refresh_seconds: Option<u64>,
+}
+
+/// A secret of a connection, as references in plans name it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SecretName {
+    pub secret_type: String,
+    pub slot_key: Option<String>,
+}
+
+impl ConnectionSource {
+    /// Whether this is what `reference` means.
+    pub fn provides(&self, reference: &CredentialReference) -> bool {
+        let is_named = |name: &SecretName| {
+            name.secret_type == reference.secret_type && name.slot_key == reference.slot_key
+        };
+        self.id == reference.connection_id && self.secret.as_ref().is_none_or(is_named)
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,9 +87,9 @@ pub fn read_targets(
     }
     for (id, table) in named(root, "connections") {
         match connection(&id, table, &read, registry) {
-            Some((connection, source)) => {
+            Some((connection, mut sources)) => {
                 read.connections.insert(id, connection);
-                read.sources.push(source);
+                read.sources.append(&mut sources);
             }
             None => drop(read.broken.insert(id)),
         }
@@ -197,19 +218,21 @@ impl TargetReader<'_, '_> {
 
     /// `None` when it was reported.
     fn injection(&mut self) -> Option<TargetInjection> {
-        let choices = ["none", "bearer", "basic", "header", "query"].map(|word| (word, word));
+        let choices = ["none", "bearer", "basic", "header", "query", "cookie", "path"];
+        let choices = choices.map(|word| (word, word));
         let given = self.table.contains("inject");
         let chosen = self.table.choice("inject", &choices);
         let header = self.only_with("header", chosen == Some("header"));
         let template = self.only_with("template", chosen == Some("header"));
         let parameter = self.only_with("parameter", chosen == Some("query"));
         let username = self.only_with("username", chosen == Some("basic"));
+        let cookie = self.only_with("cookie", chosen == Some("cookie"));
         if !given {
             return Some(TargetInjection::Definition);
         }
         let presentation = match chosen? {
             "bearer" => Presentation::Bearer {},
-            "basic" => Presentation::Basic { username },
+            "basic" => Presentation::Basic { username, username_from: None },
             "header" => Presentation::Header { header: self.header(header)?, template },
             "query" => {
                 let parameter = parameter.filter(|parameter| !parameter.is_empty());
@@ -218,6 +241,8 @@ impl TargetReader<'_, '_> {
                 }
                 Presentation::Query { parameter: parameter? }
             }
+            "cookie" => Presentation::Cookie { name: self.cookie(cookie)? },
+            "path" => Presentation::Path {},
             _ => return Some(TargetInjection::Nothing),
         };
         if let Presentation::Header { template: Some(template), .. } = &presentation
@@ -238,6 +263,18 @@ impl TargetReader<'_, '_> {
         if !is_injectable(&name) {
             let message = format!("no credential goes into a header `{given}`");
             self.table.refuse("header", "BAD_VALUE", message);
+            return None;
+        }
+        Some(name)
+    }
+
+    fn cookie(&self, given: Option<String>) -> Option<String> {
+        let Some(name) = given else {
+            self.table.missing("cookie");
+            return None;
+        };
+        if !is_token(&name) {
+            self.table.refuse("cookie", "BAD_VALUE", format!("`{name}` is not a cookie's name"));
             return None;
         }
         Some(name)
@@ -265,6 +302,8 @@ impl TargetReader<'_, '_> {
         }
         let query = self.table.strings("clear_query").unwrap_or_default();
         clear.query.extend(query.into_iter().map(|name| name.value));
+        let cookies = self.table.strings("clear_cookies").unwrap_or_default();
+        clear.cookies.extend(cookies.into_iter().map(|name| name.value));
         clear
     }
 
@@ -331,7 +370,7 @@ fn connection(
     mut table: Table<'_>,
     read: &Targets,
     registry: &Registry,
-) -> Option<(Connection, ConnectionSource)> {
+) -> Option<(Connection, Vec<ConnectionSource>)> {
     let (problems, targets) = (table.problems(), &read.targets);
     let target = table.required_string("target").map(|target| target.value);
     let known = |id: &String| targets.contains_key(id) || read.broken.contains(id);
@@ -361,16 +400,68 @@ fn connection(
     let statuses = [ConnectionStatus::Active, ConnectionStatus::Error, ConnectionStatus::Revoked];
     let statuses = statuses.map(|status| (status.as_str(), status));
     let status = table.choice("status", &statuses).unwrap_or_default();
-    let value = value(&mut table);
+    let form = definition.zip(method.as_deref()).and_then(|(d, id)| d.method(id));
+    let values = values(&mut table, form);
     let refresh = table.integer("refresh_seconds", 1..=31_536_000);
     let refresh_seconds = refresh.and_then(|seconds| u64::try_from(seconds.value).ok());
+    let given: Option<BTreeSet<String>> = form.map(|_| values.keys().cloned().collect());
+    if let (Some(definition), Some(method), Some(given), true) =
+        (definition, &method, &given, table.problems() == problems)
+    {
+        report(&table, &places, definition.credential_issues(method, given));
+    }
     if table.finish().problems() > problems {
         return None;
     }
-    let (id, target) = (id.to_owned(), target?);
-    let source = ConnectionSource { id, target: target.clone(), value: value?, refresh_seconds };
-    Some((Connection { status, config, places, ..Connection::new(target, method) }, source))
+    let target = target?;
+    let source = |(secret, value)| ConnectionSource {
+        id: id.to_owned(),
+        target: target.clone(),
+        secret,
+        value,
+        refresh_seconds,
+    };
+    let sources = values.into_values().map(source).collect();
+    let connection = Connection::new(target.clone(), method);
+    Some((Connection { status, config, credentials: given, places, ..connection }, sources))
 }
+
+/// Where the secrets of a connection come from, by their names. A value that is given without a
+/// name is the first secret of the method, and the only one.
+fn values(
+    table: &mut Table<'_>,
+    method: Option<&ConnectionMethod>,
+) -> BTreeMap<String, (Option<SecretName>, ValueSource)> {
+    let mut fields: &[SecretField] = &[];
+    if let Some(ConnectionMethod::Form { fields: asked, .. }) = method {
+        fields = asked;
+    }
+    let Some(mut credentials) = table.table("credentials") else {
+        let name = fields.first().map_or_else(String::new, |field| field.name.clone());
+        return value(table).map(|value| (name, (None, value))).into_iter().collect();
+    };
+    for key in VALUES {
+        if table.contains(key) {
+            let message = format!("`{key}` and `credentials` say the same: write one");
+            table.refuse(key, "BAD_VALUE", message);
+            table.skip(key);
+        }
+    }
+    let mut values = BTreeMap::new();
+    for (name, mut inner) in credentials.entries() {
+        let value = value(&mut inner);
+        inner.finish();
+        let field = fields.iter().find(|field| field.name == name.value);
+        let secret = field.map(|field| SecretName {
+            secret_type: field.secret_type.as_str().to_owned(),
+            slot_key: field.slot_key.clone(),
+        });
+        values.extend(value.map(|value| (name.value, (secret, value))));
+    }
+    values
+}
+
+const VALUES: [&str; 3] = ["value_env", "value_file", "value_command"];
 
 /// The method that is named, or the only one that there is.
 fn method(table: &mut Table<'_>, definition: Option<&Definition>) -> Option<String> {
@@ -391,8 +482,7 @@ fn value(table: &mut Table<'_>) -> Option<ValueSource> {
     if matches!(&command, Some(ValueSource::Command(words)) if words.is_empty()) {
         table.refuse("value_command", "BAD_VALUE", "`value_command` names a program");
     }
-    let keys = ["value_env", "value_file", "value_command"];
-    if keys.iter().filter(|key| table.contains(key)).count() != 1 {
+    if VALUES.iter().filter(|key| table.contains(key)).count() != 1 {
         let message = "a connection has exactly one of `value_env`, `value_file`, `value_command`";
         table.report(Diagnostic::error("BAD_VALUE", message).at(table.place()));
         return None;

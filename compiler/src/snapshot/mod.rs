@@ -21,7 +21,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 pub use assertion::AssertionSource;
-pub use config::{ConnectionSource, Targets, ValueSource, read_targets};
+pub use config::{ConnectionSource, SecretName, Targets, ValueSource, read_targets};
 pub use connection::{Connection, ConnectionStatus};
 pub use places::Places;
 pub use policy::{Policy, Sandbox, SandboxSpec, read_policy};

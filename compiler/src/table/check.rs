@@ -10,7 +10,9 @@ use crate::block::Problem;
 use crate::canonical::{self, Scheme};
 use crate::diagnostic::Diagnostic;
 use crate::pattern::{HostPattern, PathPattern};
-use crate::plan::{Action, Condition, Injection, InjectionKind, Limits, Plan, Route};
+use crate::plan::{
+    Action, Condition, Injection, InjectionKind, Limits, Plan, Route, credential_segment,
+};
 
 pub(super) const ROUTES_MAX: usize = 1_000_000;
 
@@ -90,7 +92,7 @@ impl<'p> Checker<'p> {
         self.action(route, index);
         self.block(route, index);
         for injection in &route.inject {
-            self.injection(injection, index);
+            self.injection(route, injection, index);
         }
         let ports = wanted.ports.clone();
         Parsed {
@@ -246,25 +248,54 @@ impl<'p> Checker<'p> {
         }
     }
 
-    fn injection(&mut self, injection: &Injection, index: RouteIndex) {
-        if injection.credential >= self.plan.credentials.len() {
-            let message = format!("there is no credential {}", injection.credential);
-            self.refuse(index, "BAD_VALUE", message);
+    /// Whatever is said and would not be carried out is refused: a credential that goes elsewhere
+    /// than its author thinks is worse than none.
+    fn injection(&mut self, route: &Route, injection: &Injection, index: RouteIndex) {
+        let Injection { kind, header, template, parameter, username, cookie, .. } = injection;
+        let known = self.plan.credentials.len();
+        for credential in [Some(injection.credential), injection.username_credential] {
+            if let Some(credential) = credential.filter(|credential| *credential >= known) {
+                let message = format!("there is no credential {credential}");
+                self.refuse(index, "BAD_VALUE", message);
+            }
         }
-        let complete = match injection.kind {
+        let complete = match kind {
             InjectionKind::Bearer | InjectionKind::Basic => true,
-            InjectionKind::Header => injection.header.is_some(),
-            InjectionKind::Query => injection.parameter.as_ref().is_some_and(|p| !p.is_empty()),
+            InjectionKind::Header => header.is_some(),
+            InjectionKind::Query => parameter.as_ref().is_some_and(|p| !p.is_empty()),
+            InjectionKind::Cookie => cookie.as_ref().is_some_and(|name| is_token(name)),
+            InjectionKind::Path => credential_segment(&route.r#match.paths).is_some(),
         };
         if !complete {
-            let message = format!("`{}` needs its header or parameter", injection.kind.as_str());
+            let what = match kind {
+                InjectionKind::Path => "one segment `{credential}`, the same one in every path",
+                InjectionKind::Cookie => "the name of its cookie",
+                InjectionKind::Bearer
+                | InjectionKind::Basic
+                | InjectionKind::Header
+                | InjectionKind::Query => "its header or parameter",
+            };
+            self.refuse(index, "BAD_VALUE", format!("`{}` needs {what}", kind.as_str()));
+        }
+        let in_header = match kind {
+            InjectionKind::Bearer | InjectionKind::Basic | InjectionKind::Header => true,
+            InjectionKind::Query | InjectionKind::Cookie | InjectionKind::Path => false,
+        };
+        let names_user = username.is_some() || injection.username_credential.is_some();
+        let stray = header.is_some() && !in_header
+            || template.is_some() && *kind != InjectionKind::Header
+            || parameter.is_some() && *kind != InjectionKind::Query
+            || cookie.is_some() && *kind != InjectionKind::Cookie
+            || names_user && *kind != InjectionKind::Basic
+            || username.is_some() && injection.username_credential.is_some();
+        if stray {
+            let message = format!("`{}` says more than it does", kind.as_str());
             self.refuse(index, "BAD_VALUE", message);
         }
-        let fine = injection.header.as_ref().is_none_or(|name| is_injectable(name));
-        if !fine {
+        if header.as_ref().is_some_and(|name| !is_injectable(name)) {
             self.refuse(index, "BAD_VALUE", "no credential goes into that header");
         }
-        if injection.template.as_ref().is_some_and(|t| t.matches("{value}").count() != 1) {
+        if template.as_ref().is_some_and(|t| t.matches("{value}").count() != 1) {
             self.refuse(index, "BAD_VALUE", "a template holds `{value}` exactly once");
         }
     }

@@ -272,14 +272,7 @@ pub(crate) fn route(
 }
 
 fn bearer() -> Injection {
-    Injection {
-        kind: InjectionKind::Bearer,
-        header: None,
-        template: None,
-        parameter: None,
-        username: None,
-        credential: 0,
-    }
+    Injection { kind: InjectionKind::Bearer, ..Injection::default() }
 }
 
 pub(crate) fn unmatched() -> impl Strategy<Value = Unmatched> {

@@ -18,16 +18,28 @@ pub struct InjectionRule {
     pub present: Presentation,
 }
 
+/// A secret of the same connection.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SecretReference {
+    pub secret_type: SecretType,
+    #[serde(default)]
+    pub slot_key: Option<String>,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case", rename_all_fields = "camelCase")]
 #[serde(deny_unknown_fields)]
 pub enum Presentation {
     /// `Authorization: Bearer …`
     Bearer {},
-    /// `Authorization: Basic …`, with a fixed user name, or with a value that holds both.
+    /// `Authorization: Basic …`, with a fixed user name, with one that is a secret too, or with a
+    /// value that holds both.
     Basic {
         #[serde(default)]
         username: Option<String>,
+        #[serde(default)]
+        username_from: Option<SecretReference>,
     },
     /// A header of its own, with a template such as `token {value}`.
     Header {

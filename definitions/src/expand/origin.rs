@@ -56,7 +56,7 @@ impl<'e> Expansion<'e> {
             template.is_some_and(|t| t.references().all(|name| name.find(&self.scope).is_some()))
         };
         let can_present = |rule: &InjectionRule| match &rule.present {
-            Presentation::Basic { username } => username.as_deref().is_none_or(there),
+            Presentation::Basic { username, .. } => username.as_deref().is_none_or(there),
             Presentation::Header { header, .. } => there(header),
             Presentation::AwsSigv4 { service, region } => there(service) && there(region),
             Presentation::Bearer {}

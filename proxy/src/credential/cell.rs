@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
-use sallygate_compiler::snapshot::{ConnectionSource, ValueSource};
+use sallygate_compiler::plan::CredentialReference;
+use sallygate_compiler::snapshot::ConnectionSource;
 use tokio::sync::Mutex;
 
 use super::{Secret, SourceError, source};
@@ -30,9 +31,7 @@ pub(crate) struct Ready {
 /// The place of one credential reference.
 #[derive(Debug)]
 pub(crate) struct Cell {
-    connection: String,
-    target: String,
-    source: ValueSource,
+    of: ConnectionSource,
     refresh: Option<Duration>,
     ready: ArcSwapOption<Ready>,
     versions: AtomicU64,
@@ -44,9 +43,7 @@ pub(crate) struct Cell {
 impl Cell {
     pub(crate) fn new(connection: &ConnectionSource, metrics: Arc<Metrics>) -> Self {
         Self {
-            connection: connection.id.clone(),
-            target: connection.target.clone(),
-            source: connection.value.clone(),
+            of: connection.clone(),
             refresh: connection.refresh_seconds.map(Duration::from_secs),
             ready: ArcSwapOption::empty(),
             versions: AtomicU64::new(0),
@@ -58,14 +55,17 @@ impl Cell {
 
     /// The connection whose credential this is: for records.
     pub(crate) fn connection(&self) -> &str {
-        &self.connection
+        &self.of.id
     }
 
     /// Whether this cell can stand in for a reference to `connection`.
     pub(crate) fn serves(&self, connection: &ConnectionSource) -> bool {
-        self.connection == connection.id
-            && self.source == connection.value
-            && self.refresh == connection.refresh_seconds.map(Duration::from_secs)
+        self.of == *connection
+    }
+
+    /// Whether this is the secret that a plan means.
+    pub(crate) fn provides(&self, reference: &CredentialReference) -> bool {
+        self.of.provides(reference)
     }
 
     /// The credential, if it is here; starts a refresh in the background when it grows old.
@@ -119,14 +119,14 @@ impl Cell {
     }
 
     async fn fetch(&self) -> Result<Arc<Ready>, Arc<SourceError>> {
-        let fetched = source::fetch(&self.source).await;
+        let fetched = source::fetch(&self.of.value).await;
         let result = if fetched.is_ok() { "ok" } else { "error" };
         self.metrics
             .credential_resolutions
-            .with_label_values(&[self.target.as_str(), result])
+            .with_label_values(&[self.of.target.as_str(), result])
             .inc();
         let secret = fetched.map_err(|error| {
-            tracing::warn!(connection.id = self.connection, %error, "credential cannot be resolved");
+            tracing::warn!(connection.id = self.of.id, %error, "credential cannot be resolved");
             Arc::new(error)
         })?;
         let version = self.versions.fetch_add(1, Ordering::AcqRel) + 1;
@@ -145,12 +145,19 @@ impl Cell {
 
 #[cfg(test)]
 mod tests {
+    use sallygate_compiler::snapshot::ValueSource;
+
     use super::*;
 
     fn cell(words: &[&str]) -> Arc<Cell> {
         let value = ValueSource::Command(words.iter().map(|w| (*w).to_owned()).collect());
-        let source =
-            ConnectionSource { id: "c".into(), target: "t".into(), value, refresh_seconds: None };
+        let source = ConnectionSource {
+            id: "c".into(),
+            target: "t".into(),
+            secret: None,
+            value,
+            refresh_seconds: None,
+        };
         Arc::new(Cell::new(&source, Arc::new(Metrics::new().unwrap())))
     }
 

@@ -6,7 +6,7 @@ use arc_swap::ArcSwapOption;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use http::{HeaderName, HeaderValue};
-use sallygate_compiler::plan::{Injection, InjectionKind};
+use sallygate_compiler::plan::{Injection, InjectionKind, credential_segment};
 use zeroize::Zeroizing;
 
 use super::{Cell, Ready};
@@ -15,16 +15,27 @@ use super::{Cell, Ready};
 #[derive(Debug)]
 pub(crate) struct ReadyInjection {
     pub(crate) cell: Arc<Cell>,
+    /// The user name, where that is a secret of the connection too.
+    username: Option<Arc<Cell>>,
     place: Place,
-    encoded: ArcSwapOption<(u64, HeaderValue)>,
+    encoded: ArcSwapOption<([u64; 2], HeaderValue)>,
 }
 
 #[derive(Debug)]
 enum Place {
     Bearer(HeaderName),
-    Basic { header: HeaderName, username: Option<String> },
-    Header { header: HeaderName, template: Option<String> },
+    Basic {
+        header: HeaderName,
+        username: Option<String>,
+    },
+    Header {
+        header: HeaderName,
+        template: Option<String>,
+    },
     Query(String),
+    Cookie(String),
+    /// The index of the segment.
+    Path(usize),
 }
 
 /// From the bytes of a secret to the value of a header.
@@ -35,11 +46,18 @@ type Encode<'a> = &'a dyn Fn(&[u8]) -> Zeroizing<Vec<u8>>;
 pub(crate) enum Presented<'a> {
     Header(&'a HeaderName, HeaderValue),
     Query(&'a str, Arc<Ready>),
+    Cookie(&'a str, Arc<Ready>),
+    Path(usize, Arc<Ready>),
 }
 
 impl ReadyInjection {
-    /// `None` when the plan names a header that is none; the plan's loader has refused that.
-    pub(crate) fn new(injection: &Injection, cell: Arc<Cell>) -> Option<Self> {
+    /// `cells` are in the order of the plan's credential table, `paths` are the route's. `None`
+    /// when the plan is incomplete or names a header that is none; its loader has refused that.
+    pub(crate) fn new(
+        injection: &Injection,
+        paths: &[String],
+        cells: &[Arc<Cell>],
+    ) -> Option<Self> {
         let named = |fallback: HeaderName| match &injection.header {
             Some(name) => HeaderName::try_from(name.as_str()).ok(),
             None => Some(fallback),
@@ -55,26 +73,52 @@ impl ReadyInjection {
                 template: injection.template.clone(),
             },
             InjectionKind::Query => Place::Query(injection.parameter.clone()?),
+            InjectionKind::Cookie => Place::Cookie(injection.cookie.clone()?),
+            InjectionKind::Path => Place::Path(credential_segment(paths)?),
         };
-        Some(Self { cell, place, encoded: ArcSwapOption::empty() })
+        let cell = Arc::clone(cells.get(injection.credential)?);
+        let username = match injection.username_credential {
+            Some(index) => Some(Arc::clone(cells.get(index)?)),
+            None => None,
+        };
+        Some(Self { cell, username, place, encoded: ArcSwapOption::empty() })
+    }
+
+    /// The cells of what is presented, in the order in which [`Self::present`] takes them.
+    pub(crate) fn cells(&self) -> impl Iterator<Item = &Arc<Cell>> {
+        std::iter::once(&self.cell).chain(&self.username)
     }
 
     /// The credential as it is sent. Encoded once per version; after that a reference count.
-    pub(crate) fn present(&self, ready: &Arc<Ready>) -> Option<Presented<'_>> {
+    pub(crate) fn present<'a>(
+        &self,
+        resolved: &mut impl Iterator<Item = &'a Arc<Ready>>,
+    ) -> Option<Presented<'_>> {
+        let ready = resolved.next()?;
+        let user = match &self.username {
+            Some(_) => Some(resolved.next()?),
+            None => None,
+        };
         let (header, make): (_, Encode<'_>) = match &self.place {
             Place::Query(parameter) => return Some(Presented::Query(parameter, Arc::clone(ready))),
+            Place::Cookie(name) => return Some(Presented::Cookie(name, Arc::clone(ready))),
+            Place::Path(segment) => return Some(Presented::Path(*segment, Arc::clone(ready))),
             Place::Bearer(header) => (header, &|s| joined(&[b"Bearer ", s])),
-            Place::Basic { header, username } => (header, &|s| basic(username.as_deref(), s)),
+            Place::Basic { header, username } => {
+                let fixed = username.as_deref().map(str::as_bytes);
+                (header, &move |s| basic(user.map(|user| user.secret.expose()).or(fixed), s))
+            }
             Place::Header { header, template } => (header, &|s| filled(template.as_deref(), s)),
         };
+        let versions = [ready.version, user.map_or(0, |user| user.version)];
         if let Some(encoded) = self.encoded.load().as_ref()
-            && encoded.0 == ready.version
+            && encoded.0 == versions
         {
             return Some(Presented::Header(header, encoded.1.clone()));
         }
         let mut value = HeaderValue::from_bytes(&make(ready.secret.expose())).ok()?;
         value.set_sensitive(true);
-        self.encoded.store(Some(Arc::new((ready.version, value.clone()))));
+        self.encoded.store(Some(Arc::new((versions, value.clone()))));
         Some(Presented::Header(header, value))
     }
 }
@@ -83,9 +127,9 @@ fn joined(parts: &[&[u8]]) -> Zeroizing<Vec<u8>> {
     Zeroizing::new(parts.concat())
 }
 
-fn basic(username: Option<&str>, secret: &[u8]) -> Zeroizing<Vec<u8>> {
+fn basic(username: Option<&[u8]>, secret: &[u8]) -> Zeroizing<Vec<u8>> {
     let pair = match username {
-        Some(name) => joined(&[name.as_bytes(), b":", secret]),
+        Some(name) => joined(&[name, b":", secret]),
         None => joined(&[secret]),
     };
     let text = Zeroizing::new(BASE64.encode(&*pair));

@@ -30,6 +30,7 @@ pub(crate) struct ActiveRoute {
     pub(crate) injections: Vec<ReadyInjection>,
     pub(crate) clear_headers: Vec<HeaderName>,
     pub(crate) clear_query: Vec<String>,
+    pub(crate) clear_cookies: Vec<String>,
     /// What is counted of its requests; most routes count nothing.
     pub(crate) metered: Option<Metered>,
     pub(crate) series: RouteSeries,
@@ -71,8 +72,8 @@ fn active(
     metrics: &Metrics,
 ) -> Result<ActiveRoute, String> {
     let injections = route.inject.iter().map(|injection| {
-        let cell = cells.get(injection.credential).ok_or("a credential index is out of range")?;
-        ReadyInjection::new(injection, Arc::clone(cell)).ok_or("an injection is incomplete")
+        let ready = ReadyInjection::new(injection, &route.r#match.paths, cells);
+        ready.ok_or("an injection is incomplete")
     });
     let injections: Result<Vec<_>, _> = injections.collect();
     let clear = route.clear.headers.iter().filter_map(|h| HeaderName::try_from(h.as_str()).ok());
@@ -84,6 +85,7 @@ fn active(
         injections: injections.map_err(|e| format!("route `{}`: {e}", route.route_id))?,
         clear_headers: clear.collect(),
         clear_query: route.clear.query.clone(),
+        clear_cookies: route.clear.cookies.clone(),
         metered: Metered::new(&route.limits),
         series: metrics.route(&route.route_id, profile),
     })

@@ -13,7 +13,7 @@ use aws_lc_rs::rand;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sallygate_compiler::diagnostic::Diagnostics;
-use sallygate_compiler::plan::Plan;
+use sallygate_compiler::plan::{CredentialReference, Plan};
 use sallygate_compiler::snapshot::{ConnectionSource, SandboxSpec};
 use sallygate_compiler::table::RouteTable;
 use tokio::sync::watch;
@@ -259,7 +259,7 @@ impl Store {
         Ok(number)
     }
 
-    /// One cell per connection; a cell whose source is unchanged keeps what it holds.
+    /// One cell per secret of a connection; a cell whose source is unchanged keeps what it holds.
     fn cells(&self, written: &Written) -> Vec<Arc<Cell>> {
         let keep = |c: &ConnectionSource| written.cells.iter().find(|cell| cell.serves(c)).cloned();
         let connections = written.input.connections.iter();
@@ -277,10 +277,12 @@ impl Store {
         let unusable = |reason| PublishError::Unusable { profile: profile.into(), reason };
         let table = RouteTable::build(Arc::new(plan.clone())).map_err(PublishError::Plan)?;
         let plan = Arc::clone(table.plan());
-        let cell = |name: &str| cells.iter().find(|cell| cell.connection() == name).cloned();
         let ordered = plan.credentials.iter().map(|reference| {
-            cell(&reference.connection_id)
-                .ok_or_else(|| format!("no connection `{}` is configured", reference.connection_id))
+            let cell = cells.iter().find(|cell| cell.provides(reference)).cloned();
+            cell.ok_or_else(|| {
+                let CredentialReference { connection_id, secret_type, .. } = reference;
+                format!("no connection `{connection_id}` with a `{secret_type}` is configured")
+            })
         });
         let ordered: Vec<_> = ordered.collect::<Result<_, _>>().map_err(unusable)?;
         ActivePlan::new(plan, table, &ordered, &self.metrics).map_err(unusable)

@@ -12,6 +12,7 @@ use super::forward::refuse;
 use super::inject::websocket_accept;
 use super::{Exchange, Permit, usage};
 use crate::clock;
+use crate::credential::ReadyInjection;
 use crate::denial::{Code, Denial};
 use crate::limits::Limits;
 
@@ -92,8 +93,9 @@ fn renew(session: &Session, x: &mut Exchange) -> Result<()> {
     if x.replayed || route.injections.is_empty() {
         return Ok(());
     }
-    for (injection, ready) in route.injections.iter().zip(&x.credentials) {
-        injection.cell.invalidate(ready.version);
+    let cells = route.injections.iter().flat_map(ReadyInjection::cells);
+    for (cell, ready) in cells.zip(&x.credentials) {
+        cell.invalidate(ready.version);
     }
     let downstream = session.as_downstream();
     if downstream.retry_buffer_truncated()

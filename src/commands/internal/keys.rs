@@ -140,10 +140,12 @@ pub(super) const CONFIGURATION: &[Section] = &[
         about: "A deployment of a definition.",
         keys: &[
             key("definition", "string", "required", "Such as `generic::http-api`"),
-            key("base_url", "URL", "the definition's", "Where it is; may have a port and a path"),
+            key("enabled", "boolean", "`true`", "Whether bindings may use it"),
+            key("config", "table", "`{}`", "What the definition's `targetConfigSchema` asks for"),
+            key("base_url", "URL", "the definition's", "The same as `config.baseUrl`"),
             key(
                 "inject",
-                "`none`, `bearer`, `basic`, `header`, `query`",
+                "`none`, `bearer`, `basic`, `header`, `query`, `cookie`, `path`",
                 "the definition's",
                 "How the credential is presented",
             ),
@@ -155,6 +157,7 @@ pub(super) const CONFIGURATION: &[Section] = &[
                 "With `header`: what it says, with `{value}` once",
             ),
             key("parameter", "string", "", "With `query`: which parameter"),
+            key("cookie", "string", "", "With `cookie`: its name"),
             key(
                 "username",
                 "string",
@@ -168,6 +171,7 @@ pub(super) const CONFIGURATION: &[Section] = &[
                 "Further headers that the provider takes credentials from: removed from what the sandbox sent",
             ),
             key("clear_query", "array of strings", "`[]`", "The same for query parameters"),
+            key("clear_cookies", "array of strings", "`[]`", "The same for cookies"),
             key(
                 "ca_file",
                 "path",
@@ -191,9 +195,33 @@ pub(super) const CONFIGURATION: &[Section] = &[
     },
     Section {
         title: "[connections.ID]",
-        about: "Where a credential comes from: exactly one of the three values.",
+        about: "Where a credential comes from: exactly one of the three values, or `credentials` with one of the three for each.",
         keys: &[
             key("target", "string", "required", "Id of the target"),
+            key(
+                "method",
+                "string",
+                "the definition's only one",
+                "How the connection was made: an id of the definition's `connectionMethods`",
+            ),
+            key(
+                "status",
+                "`active`, `error`, `revoked`",
+                "`active`",
+                "Bindings use active connections only",
+            ),
+            key(
+                "config",
+                "table",
+                "`{}`",
+                "What the definition's `connectionConfigSchema` asks for",
+            ),
+            key(
+                "credentials",
+                "table of tables",
+                "",
+                "Secrets of the method's form by name, each with one of the values below",
+            ),
             key("value_env", "string", "", "An environment variable of the proxy"),
             key("value_file", "path", "", "A file"),
             key(
@@ -230,6 +258,12 @@ pub(super) const POLICY: &[Section] = &[
             key("bindings", "array of tables", "`[]`", "Routes with a credential"),
             key("routes", "array of tables", "`[]`", "Routes without one"),
             key(
+                "limits",
+                "table",
+                "",
+                "Limits of every route that lets requests out and says nothing itself",
+            ),
+            key(
                 "assertions",
                 "array of tables",
                 "`[]`",
@@ -263,10 +297,17 @@ pub(super) const POLICY: &[Section] = &[
             key("id", "string", "required", "First part of its routes' ids"),
             key("connection", "string", "required", "Id of the connection in `config.toml`"),
             key(
+                "kind",
+                "`agent`, `git`, `connector`",
+                "the definition's",
+                "Must be the definition's",
+            ),
+            key("config", "table", "`{}`", "What the definition's `bindingConfigSchema` asks for"),
+            key(
                 "routes",
                 "array of strings or tables",
                 "all of the definition's",
-                "Routes of the definition by name, or routes as below without `hosts`, `scheme`, `ports` and `target`; their paths are relative to the target's",
+                "Routes of the definition by name, or routes as below without `hosts`, `scheme`, `ports` and `target`, but with `origin` where the definition has several; their paths are relative to the origin's base URL",
             ),
         ],
     },

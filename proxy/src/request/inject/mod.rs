@@ -1,0 +1,158 @@
+//! Step five: the credential, at the last moment.
+//!
+//! First everything that the sandbox put where a credential may stand is taken away, wherever the
+//! provider accepts one: an allowed host with somebody else's key is a way out. Then the one
+//! credential of the route is put on. A route whose credential is missing sends nothing.
+
+mod cookie;
+mod path;
+mod query;
+
+use std::sync::Arc;
+
+use base64::Engine;
+use pingora::http::RequestHeader;
+use pingora::{Error, ErrorType, Result};
+use zeroize::Zeroizing;
+
+use super::{Exchange, Permit};
+use crate::credential::{Presented, Ready, ReadyInjection};
+use crate::denial::{Code, Denial};
+
+/// What a client must not say about where its request comes from or goes to. Compared with the
+/// few fields that a request has, because removing each of these by name costs a look-up each.
+fn is_forged(name: &str) -> bool {
+    matches!(
+        name,
+        "forwarded"
+            | "via"
+            | "x-forwarded-for"
+            | "x-forwarded-host"
+            | "x-forwarded-port"
+            | "x-forwarded-prefix"
+            | "x-forwarded-proto"
+            | "x-forwarded-server"
+            | "x-real-ip"
+            | "x-host"
+            | "x-original-url"
+            | "x-original-host"
+            | "x-rewrite-url"
+            | "x-http-host-override"
+            | "x-sandbox-id"
+    ) || name == "proxy"
+        || name.starts_with("proxy-")
+        || name.starts_with("x-sallygate-")
+}
+
+/// The credentials of a route, one for each injection. Waits only when a cell is cold.
+pub(super) async fn resolve(
+    permit: &Permit,
+    cache: &mut &'static str,
+) -> Result<Vec<Arc<Ready>>, Denial> {
+    let Some(route) = permit.route().filter(|route| !route.injections.is_empty()) else {
+        return Ok(Vec::new());
+    };
+    let mut ready = Vec::with_capacity(route.injections.len());
+    *cache = "warm";
+    for cell in route.injections.iter().flat_map(ReadyInjection::cells) {
+        if let Some(warm) = cell.warm() {
+            ready.push(warm);
+            continue;
+        }
+        *cache = "cold";
+        let resolved = cell.resolve().await.map_err(|_| {
+            let message =
+                format!("the credential of connection `{}` cannot be had", cell.connection());
+            Denial::new(Code::CredentialUnavailable, message).retry_after(1).route(&*route.id)
+        })?;
+        ready.push(resolved);
+    }
+    Ok(ready)
+}
+
+/// Clears every credential location, then injects. Runs once per attempt, after the upstream's
+/// certificate was verified.
+pub(super) fn apply(request: &mut RequestHeader, x: &Exchange) -> Result<()> {
+    let forged: Vec<_> =
+        request.headers.keys().filter(|name| is_forged(name.as_str())).cloned().collect();
+    for name in &forged {
+        request.remove_header(name);
+    }
+    let Some(route) = x.permit.as_ref().and_then(Permit::route) else { return Ok(()) };
+    for name in &route.clear_headers {
+        // Pingora's removal looks into two maps; nearly always there is nothing in either.
+        if request.headers.contains_key(name) {
+            request.remove_header(name);
+        }
+    }
+    query::clear(request, &route.clear_query)?;
+    cookie::clear(request, &route.clear_cookies)?;
+    let mut credentials = x.credentials.iter();
+    for injection in &route.injections {
+        let presented = injection.present(&mut credentials).ok_or_else(missing)?;
+        put(request, &presented)?;
+    }
+    // One that is left over belongs to no injection: what was resolved is not what is sent.
+    if credentials.next().is_some() { Err(missing()) } else { Ok(()) }
+}
+
+/// Puts one credential in its place, and takes away what stood there.
+fn put(request: &mut RequestHeader, presented: &Presented<'_>) -> Result<()> {
+    match presented {
+        Presented::Header(name, value) => {
+            if request.headers.contains_key(*name) {
+                request.remove_header(*name);
+            }
+            request.insert_header((*name).clone(), value.clone())
+        }
+        Presented::Query(name, ready) => {
+            query::clear(request, std::slice::from_ref(name))?;
+            query::append(request, name, ready)
+        }
+        Presented::Cookie(name, ready) => {
+            cookie::clear(request, std::slice::from_ref(name))?;
+            cookie::append(request, name, ready)
+        }
+        Presented::Path(segment, ready) => path::replace(request, *segment, ready),
+    }
+}
+
+/// Bytes as they stand in a path segment or in a query's value: nothing in them separates.
+fn encoded(bytes: &[u8]) -> Zeroizing<Vec<u8>> {
+    let mut out = Zeroizing::new(Vec::with_capacity(bytes.len() * 3));
+    for byte in bytes {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(byte) {
+            out.push(*byte);
+        } else {
+            out.extend([b'%', hex(byte >> 4), hex(byte & 0xf)]);
+        }
+    }
+    out
+}
+
+fn hex(digit: u8) -> u8 {
+    if digit < 10 { b'0' + digit } else { b'A' + digit - 10 }
+}
+
+fn missing() -> Box<Error> {
+    Error::explain(ErrorType::InternalError, "a credential is missing: nothing is sent")
+}
+
+/// SHA-1 of a WebSocket key, as the answer must carry it (RFC 6455 §4.2.2).
+pub(super) fn websocket_accept(key: &[u8]) -> String {
+    use aws_lc_rs::digest;
+    let mut context = digest::Context::new(&digest::SHA1_FOR_LEGACY_USE_ONLY);
+    context.update(key);
+    context.update(b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11");
+    base64::engine::general_purpose::STANDARD.encode(context.finish())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_websocket_answer_is_the_one_of_the_rfc() {
+        assert_eq!(websocket_accept(b"dGhlIHNhbXBsZSBub25jZQ=="), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+    }
+}
