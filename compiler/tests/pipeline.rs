@@ -1,6 +1,7 @@
 //! From bindings to a whole plan: what definitions give besides routes, and what cannot stand
 //! together, each with the neighbour that can.
 
+use proptest::prelude::*;
 use sallygate_compiler::diagnostic::Severity;
 use sallygate_compiler::snapshot::{
     Binding, BoundRoute, Connection, Profile, RouteSource, Snapshot, Target, TargetInjection,
@@ -324,4 +325,67 @@ fn builtin_definitions_become_plans() {
     let kinds: Vec<&str> =
         plan.egress_routes.iter().flat_map(|r| &r.inject).map(|i| i.kind.as_str()).collect();
     assert!(kinds.contains(&"basic") && kinds.contains(&"bearer"), "{kinds:?}");
+}
+
+/// A profile with something of everything, right or with mistakes in it.
+#[expect(clippy::unwrap_used, reason = "the tests write what can be read")]
+fn everything(mistakes: bool) -> Snapshot {
+    let mut snapshot = snapshot(&[
+        ("agent", "agent", json!({"model": "large"})),
+        ("tool", "tool", json!({})),
+        ("kit", "tool", json!({"folder": "kit", "server": "kit"})),
+    ]);
+    let own = |name: &str, host: &str| {
+        route(json!({"name": name, "match": {"hosts": [host], "paths": ["/b", "/a"]}}))
+    };
+    snapshot.profile.routes = vec![own("x", "x.test"), own("y", "y.test"), own("z", "*.z.test")];
+    let assertion = |hosts: &str| {
+        serde_json::from_value(json!({"never": {"hosts": [hosts], "paths": ["/**"]}})).unwrap()
+    };
+    snapshot.profile.assertions = vec![assertion("never.test"), assertion("no.test")];
+    if mistakes {
+        // Two of one id that differ, a conflict, a broken assertion, and a binding to nothing.
+        snapshot.profile.bindings.push(Binding::new("tool", "tool", json!({"folder": "other"})));
+        snapshot.profile.bindings.push(Binding::new("late", "gone", json!({})));
+        snapshot.profile.bindings.push(Binding::new("more", "tool", json!({"version": "2"})));
+        snapshot.profile.routes.push(own("x", "other.test"));
+        snapshot.profile.assertions.push(assertion("x.test"));
+    }
+    snapshot
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn the_order_of_the_inputs_changes_no_byte(
+        (mistakes, bindings, routes, assertions) in any::<bool>().prop_flat_map(|mistakes| {
+            let profile = everything(mistakes).profile;
+            (
+                Just(mistakes),
+                Just(profile.bindings).prop_shuffle(),
+                Just(profile.routes).prop_shuffle(),
+                Just(profile.assertions).prop_shuffle(),
+            )
+        }),
+    ) {
+        let registry = registry();
+        let sorted = compile(&everything(mistakes), &registry);
+        let mut snapshot = everything(mistakes);
+        snapshot.profile = Profile { bindings, routes, assertions, ..snapshot.profile };
+        // A store gives JSON, and JSON objects have no order either.
+        let json = serde_json::to_value(&snapshot).unwrap();
+        let shuffled = compile(&serde_json::from_value(json).unwrap(), &registry);
+        prop_assert_eq!(&shuffled.diagnostics, &sorted.diagnostics);
+        prop_assert_eq!(sorted.plan.is_none(), mistakes);
+        let bytes = |compiled: &Compiled| compiled.plan.as_ref().map(|p| p.to_canonical_json());
+        prop_assert_eq!(bytes(&shuffled), bytes(&sorted));
+    }
+}
+
+/// The digest stands here, so that another process, day or platform that gets another one fails.
+#[test]
+fn a_plan_has_the_digest_that_it_always_had() {
+    let plan = compile(&everything(false), &registry()).plan.unwrap();
+    insta::assert_snapshot!(plan.digest);
 }

@@ -1,5 +1,6 @@
 //! The `git` block: which service of smart HTTP, and what a push may change.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Problem, one_or_many, refuse_empty};
@@ -7,7 +8,9 @@ use crate::content::git::{Change, RefCommand};
 use crate::plan::Action;
 
 /// Conditions on a request of git's smart HTTP.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct GitBlock {
     pub service: GitService,
@@ -17,6 +20,7 @@ pub struct GitBlock {
         deserialize_with = "one_or_many::deserialize",
         skip_serializing_if = "Option::is_none"
     )]
+    #[schemars(with = "one_or_many::Form<String>")]
     pub refs: Option<Vec<String>>,
     /// What may become of a reference. `None`: anything.
     #[serde(
@@ -24,11 +28,14 @@ pub struct GitBlock {
         deserialize_with = "one_or_many::deserialize",
         skip_serializing_if = "Option::is_none"
     )]
+    #[schemars(with = "one_or_many::Form<GitUpdate>")]
     pub update: Option<Vec<GitUpdate>>,
 }
 
 /// What is asked of a repository.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum GitService {
     /// Clone and fetch.
@@ -60,7 +67,9 @@ impl GitService {
 /// other: `update` and `force` cannot be told apart before the pack is unpacked. So an allowing
 /// route takes a change of an existing reference only when it lists both, and a denying one when it
 /// lists either.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "camelCase")]
 pub enum GitUpdate {
     Create,

@@ -1,12 +1,15 @@
 //! The `graphql` block: kinds of operation and their top-level fields.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Problem, apart, one_or_many, refuse_empty};
 use crate::content::graphql::{Selection, is_name};
 
 /// Conditions on a GraphQL request.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct GraphqlBlock {
     /// `None`: any.
@@ -15,6 +18,7 @@ pub struct GraphqlBlock {
         deserialize_with = "one_or_many::deserialize",
         skip_serializing_if = "Option::is_none"
     )]
+    #[schemars(with = "one_or_many::Form<Operation>")]
     pub operation: Option<Vec<Operation>>,
     /// Top-level fields by their own names, not by alias. `None`: any.
     #[serde(
@@ -22,11 +26,14 @@ pub struct GraphqlBlock {
         deserialize_with = "one_or_many::deserialize",
         skip_serializing_if = "Option::is_none"
     )]
+    #[schemars(with = "one_or_many::Form<String>")]
     pub fields: Option<Vec<String>>,
 }
 
 /// What a GraphQL operation does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "camelCase")]
 pub enum Operation {
     Query,

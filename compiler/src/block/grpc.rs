@@ -1,11 +1,14 @@
 //! The `grpc` block: services and methods, which the path names.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Problem, apart, one_or_many, refuse_empty};
 
 /// Conditions on a gRPC call.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct GrpcBlock {
     /// Full names, such as `package.Service`. `None`: any.
@@ -14,6 +17,7 @@ pub struct GrpcBlock {
         deserialize_with = "one_or_many::deserialize",
         skip_serializing_if = "Option::is_none"
     )]
+    #[schemars(with = "one_or_many::Form<String>")]
     pub service: Option<Vec<String>>,
     /// `None`: any.
     #[serde(
@@ -21,6 +25,7 @@ pub struct GrpcBlock {
         deserialize_with = "one_or_many::deserialize",
         skip_serializing_if = "Option::is_none"
     )]
+    #[schemars(with = "one_or_many::Form<String>")]
     pub method: Option<Vec<String>>,
 }
 

@@ -1,5 +1,6 @@
 //! The `mcp` block: JSON-RPC methods, and the tools that may be called.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::name::{all_apart, any_matches};
@@ -10,7 +11,9 @@ use crate::content::json_rpc::Call;
 pub(crate) const TOOLS_CALL: &str = "tools/call";
 
 /// Conditions on a JSON-RPC request.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct McpBlock {
     /// Names of methods, with an optional final `*`. `None`: any, or `tools/call` when `tools` is
@@ -20,6 +23,7 @@ pub struct McpBlock {
         deserialize_with = "one_or_many::deserialize",
         skip_serializing_if = "Option::is_none"
     )]
+    #[schemars(with = "one_or_many::Form<String>")]
     pub method: Option<Vec<String>>,
     /// Which tools `tools/call` may call, with an optional final `*`. `None`: any.
     #[serde(
@@ -27,6 +31,7 @@ pub struct McpBlock {
         deserialize_with = "one_or_many::deserialize",
         skip_serializing_if = "Option::is_none"
     )]
+    #[schemars(with = "one_or_many::Form<String>")]
     pub tools: Option<Vec<String>>,
 }
 

@@ -10,6 +10,7 @@ mod grpc;
 mod mcp;
 mod name;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::plan::Action;
@@ -22,7 +23,9 @@ pub(crate) use mcp::TOOLS_CALL;
 pub use name::NamePattern;
 
 /// The one protocol that a match looks into.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "camelCase")]
 pub enum Block {
     Git(GitBlock),
@@ -93,11 +96,12 @@ impl Block {
 
 /// One string, or a list of them: both are the same.
 pub(crate) mod one_or_many {
+    use schemars::JsonSchema;
     use serde::{Deserialize, Deserializer};
 
-    #[derive(Deserialize)]
+    #[derive(Deserialize, JsonSchema)]
     #[serde(untagged, expecting = "a string or a list of strings")]
-    enum Form<T> {
+    pub(crate) enum Form<T> {
         Many(Vec<T>),
         One(T),
     }

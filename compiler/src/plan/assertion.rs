@@ -1,11 +1,12 @@
 //! What must stay true of a plan, whatever its routes become.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Match;
 
 /// A statement about all requests, proved or refuted when a plan is compiled.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Assertion {
     /// No request in the set is let out.
@@ -16,7 +17,7 @@ pub enum Assertion {
 }
 
 /// A credential goes to no other hosts.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct CredentialOnly {
     /// The connection that it is of.

@@ -1,11 +1,12 @@
 //! How a credential is presented, and where the sandbox's own is removed.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::pattern::{PathPattern, Segment};
 
 /// How a credential is presented.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Injection {
     pub kind: InjectionKind,
@@ -50,7 +51,7 @@ impl Injection {
     }
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum InjectionKind {
     #[default]
@@ -77,7 +78,7 @@ impl InjectionKind {
 }
 
 /// Every place where the provider accepts a credential: removed from what the sandbox sent.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Clear {
     /// Lower-case names.

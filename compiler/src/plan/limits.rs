@@ -1,9 +1,10 @@
 //! How much, how often and how long.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What one sandbox may do through one route.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Limits {
     #[serde(default)]
@@ -28,7 +29,7 @@ pub struct Limits {
 }
 
 /// So many in so many seconds; both are at least 1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Rate {
     pub count: u64,
@@ -36,7 +37,7 @@ pub struct Rate {
 }
 
 /// When a budget begins anew.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Period {
     /// Never.
@@ -47,7 +48,7 @@ pub enum Period {
 }
 
 /// A number of requests.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Uses {
     pub limit: u64,
@@ -56,7 +57,7 @@ pub struct Uses {
 }
 
 /// An amount, in millionths of whatever the prices are in.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Spend {
     pub limit_micros: u64,
@@ -69,7 +70,7 @@ pub struct Spend {
 }
 
 /// Where an answer says a number of units, and what one of them costs.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Price {
     /// JSON pointer (RFC 6901) into the answer, or into an event's data.
@@ -189,7 +190,7 @@ fn unescaped(segment: &str) -> Option<String> {
     Some(out)
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Timeouts {
     pub connect_ms: u64,

@@ -1,12 +1,13 @@
 //! Which requests a route is about.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::block::{Block, GitBlock, GraphqlBlock, GrpcBlock, McpBlock};
 use crate::canonical::Scheme;
 
 /// Which requests a route is about.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", try_from = "MatchForm")]
 pub struct Match {
     pub scheme: Scheme,
@@ -26,7 +27,7 @@ pub struct Match {
 }
 
 /// How a match may be written: with defaults, and with `pathPrefixes` for `/**`.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct MatchForm {
     #[serde(default)]
@@ -98,7 +99,9 @@ impl TryFrom<MatchForm> for Match {
 }
 
 /// A condition on one header or one query parameter: exactly one of `equals` and `present`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Condition {
     pub name: String,

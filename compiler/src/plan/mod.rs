@@ -11,8 +11,10 @@ mod load;
 mod matching;
 mod route;
 mod runtime;
+mod schema;
 mod upstream;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use assertion::{Assertion, CredentialOnly};
@@ -25,6 +27,7 @@ pub use runtime::{
     AgentRuntime, Artifact, InstallCommand, Readiness, RuntimeClient, RuntimeEndpoint, RuntimeFile,
     RuntimeProcess, StopPolicy, StopSignal, WorkspaceSource,
 };
+pub use schema::schema;
 pub use upstream::Upstream;
 
 /// The only schema version that this build reads and writes.
@@ -34,7 +37,7 @@ pub const SCHEMA_VERSION: u32 = 1;
 pub const PLAN_BYTES_MAX: usize = 1 << 30;
 
 /// What one profile version allows.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Plan {
     pub schema_version: u32,
@@ -65,7 +68,7 @@ pub struct Plan {
 }
 
 /// What becomes of a request that no route matches, on a host that no credential is bound to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Unmatched {
     #[default]
@@ -74,7 +77,7 @@ pub enum Unmatched {
 }
 
 /// What the sandbox runs on.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Image {
     pub source: String,

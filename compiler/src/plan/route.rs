@@ -1,11 +1,12 @@
 //! A route: a set of requests, and what is done with them.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Clear, Injection, Limits, Match, Timeouts, Upstream};
 
 /// A set of requests and what is done with them.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Route {
     /// Binding id, `/`, and the name that the definition gives the route.
@@ -30,7 +31,7 @@ pub struct Route {
 }
 
 /// What is done with a request.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Action {
     #[default]
