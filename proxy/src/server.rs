@@ -30,6 +30,9 @@ use crate::upstream::{OwnListeners, Resolver};
 /// How often expiries are looked at: what has expired ends within a second.
 const EXPIRY_TICK: Duration = Duration::from_millis(250);
 
+/// How often it is looked whether plans that are out of force are used no more.
+const SWEEP_TICK: Duration = Duration::from_millis(250);
+
 /// How often budgets are written down.
 const BUDGET_TICK: Duration = Duration::from_millis(250);
 
@@ -157,6 +160,7 @@ pub async fn start(
     tokio::spawn(admin::serve(admin, state, shutdown.subscribe()));
     tokio::spawn(expire(Arc::clone(&store)));
     tokio::spawn(keep_budgets(Arc::clone(&shared)));
+    tokio::spawn(sweep(store));
     Ok(Running {
         addresses,
         shared,
@@ -236,6 +240,19 @@ async fn expire(store: Arc<Store>) {
         let now = clock::wall_seconds();
         store.expire(before, now);
         before = now;
+    }
+}
+
+/// Frees plans that are out of force, off the data path.
+async fn sweep(store: Arc<Store>) {
+    let mut tick = tokio::time::interval(SWEEP_TICK);
+    loop {
+        tick.tick().await;
+        if store.has_retired() {
+            let store = Arc::clone(&store);
+            // It has no result, and what it did not come to is done the next time.
+            let _ = tokio::task::spawn_blocking(move || store.sweep()).await;
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Plans in force: what each sandbox may do now, swapped as a whole.
 
 mod active;
+mod retired;
 mod sandbox;
 mod store;
 

@@ -18,6 +18,7 @@ use sallygate_compiler::snapshot::{ConnectionSource, SandboxSpec};
 use sallygate_compiler::table::RouteTable;
 use tokio::sync::watch;
 
+use super::retired::Retired;
 use super::{ActivePlan, Sandbox, Token};
 use crate::clock;
 use crate::credential::Cell;
@@ -131,6 +132,7 @@ pub struct Store {
     generation: ArcSwap<Generation>,
     changes: watch::Sender<u64>,
     written: Mutex<Written>,
+    retired: Retired,
     /// Held from before files are read until they are in force.
     turn: Mutex<()>,
     metrics: Arc<Metrics>,
@@ -149,6 +151,7 @@ impl Store {
             generation: ArcSwap::default(),
             changes: watch::channel(0).0,
             written: Mutex::default(),
+            retired: Retired::default(),
             turn: Mutex::default(),
             metrics,
         }
@@ -254,9 +257,28 @@ impl Store {
         written.cells = cells;
         self.announce(&next, began);
         let number = next.number;
-        self.generation.store(Arc::new(next));
+        let next = Arc::new(next);
+        self.generation.store(Arc::clone(&next));
         self.changes.send_replace(number);
+        self.retire(old, &next);
         Ok(number)
+    }
+
+    fn retire(&self, old: Arc<Generation>, next: &Generation) {
+        let is_gone = |plan: &&Arc<ActivePlan>| !next.plans.values().any(|p| Arc::ptr_eq(p, plan));
+        let plans = old.plans.values().filter(is_gone).cloned().collect();
+        self.retired.keep(old, plans);
+    }
+
+    /// Whether there is something for [`Self::sweep`].
+    pub(crate) fn has_retired(&self) -> bool {
+        !self.retired.is_empty()
+    }
+
+    /// Frees what is out of force and not used any more. That may take milliseconds: never call
+    /// this on the data path.
+    pub(crate) fn sweep(&self) {
+        self.retired.sweep();
     }
 
     /// One cell per secret of a connection; a cell whose source is unchanged keeps what it holds.
@@ -339,4 +361,82 @@ fn random<const N: usize>() -> Result<String, MintError> {
     let mut bytes = [0u8; N];
     rand::fill(&mut bytes).map_err(|_| MintError::Randomness)?;
     Ok(URL_SAFE_NO_PAD.encode(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Weak;
+
+    use super::*;
+
+    /// A store, and what is in force for the profile `p` of a sandbox with one route to `host`.
+    fn publish(store: &Store, host: &str) -> (Arc<Sandbox>, Weak<ActivePlan>) {
+        let route = serde_json::json!({
+            "routeId": "b/r", "bindingId": "b", "match": { "hosts": [host], "paths": ["/**"] },
+        });
+        let plan = serde_json::json!({
+            "schemaVersion": 1, "organizationId": "o", "sandboxProfileId": "p", "version": 1,
+            "egressRoutes": [route],
+        });
+        let plan = Plan::from_json("p", plan.to_string().as_bytes()).unwrap();
+        let spec = SandboxSpec {
+            id: "s".into(),
+            profile: "p".into(),
+            token_sha256: None,
+            sources: Vec::new(),
+            expires_unix: None,
+        };
+        let plans = BTreeMap::from([("p".to_owned(), plan)]);
+        let input = Input { plans, sandboxes: vec![spec], connections: Vec::new() };
+        store.publish(input).unwrap();
+        let sandbox = Arc::clone(store.load().sandbox("s").unwrap());
+        let plan = Arc::downgrade(&sandbox.plan);
+        (sandbox, plan)
+    }
+
+    fn store() -> Store {
+        Store::new(Arc::new(Metrics::new().unwrap()))
+    }
+
+    #[test]
+    fn whoever_lets_go_of_a_plan_that_is_out_of_force_does_not_free_it() {
+        let store = store();
+        let (in_flight, old) = publish(&store, "old.test");
+        let guard = store.load();
+        publish(&store, "new.test");
+        store.sweep();
+        assert!(old.upgrade().is_some(), "a request still has it");
+        drop((in_flight, guard));
+        assert!(old.upgrade().is_some(), "only a sweep frees");
+        store.sweep();
+        assert!(old.upgrade().is_none());
+        assert!(!store.has_retired());
+    }
+
+    #[test]
+    fn a_generation_that_is_still_looked_at_outlives_a_sweep() {
+        let store = store();
+        let (in_flight, old) = publish(&store, "old.test");
+        let guard = store.load();
+        publish(&store, "new.test");
+        drop(in_flight);
+        store.sweep();
+        assert!(guard.sandbox("s").is_some_and(|s| Arc::ptr_eq(&s.plan, &old.upgrade().unwrap())));
+        drop(guard);
+        store.sweep();
+        assert!(old.upgrade().is_none());
+    }
+
+    #[test]
+    fn a_plan_that_stays_in_force_is_never_retired() {
+        let store = store();
+        let (_, plan) = publish(&store, "same.test");
+        for _ in 0..3 {
+            let (_, again) = publish(&store, "same.test");
+            assert!(Weak::ptr_eq(&plan, &again));
+            store.sweep();
+        }
+        assert!(plan.upgrade().is_some());
+        assert!(!store.has_retired());
+    }
 }
