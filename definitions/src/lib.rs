@@ -11,6 +11,7 @@ mod load;
 pub mod read;
 pub mod registry;
 pub mod schema;
+pub mod sigv4;
 pub mod source;
 pub mod template;
 pub mod webhook;
