@@ -60,7 +60,7 @@ pub(crate) fn files(dir: &Path) -> io::Result<Vec<PathBuf>> {
 }
 
 /// Reads one file, and of a file that is too long only so much that this can be said of it.
-fn read(path: &Path) -> Result<SourceFile, Diagnostic> {
+pub(crate) fn read(path: &Path) -> Result<SourceFile, Diagnostic> {
     let name = path.display().to_string();
     let mut bytes = Vec::new();
     let limit = u64::try_from(DEFINITION_BYTES_MAX).unwrap_or(u64::MAX).saturating_add(1);

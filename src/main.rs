@@ -22,8 +22,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    approval, audit, ca, completions, doctor, down, env, explain, internal, policy, proxy, run,
-    status, tail, up, version,
+    approval, audit, ca, completions, definition, doctor, down, env, explain, internal, policy,
+    proxy, run, status, tail, up, version,
 };
 use crate::exit::{Failure, Outcome};
 
@@ -57,6 +57,9 @@ enum Command {
     /// What is allowed: check, compile, list
     #[command(subcommand)]
     Policy(policy::Command),
+    /// What integrations look like
+    #[command(subcommand)]
+    Definition(definition::Command),
     /// Requests that wait for a decision
     #[command(subcommand)]
     Approval(approval::Command),
@@ -118,6 +121,7 @@ fn dispatch(command: &Command) -> Outcome {
         Command::Explain(options) => explain::run(options),
         Command::Tail(options) => tail::run(options),
         Command::Policy(command) => policy::run(command),
+        Command::Definition(command) => definition::run(command),
         Command::Approval(command) => approval::run(command),
         Command::Doctor(options) => doctor::run(options),
         Command::Proxy(options) => proxy::run(options),

@@ -15,7 +15,7 @@ macro_rules! integration {
     };
 }
 
-const BUILTIN: [(&str, &str); 18] = [
+static BUILTIN: [(&str, &str); 18] = [
     integration!("anthropic/anthropic-default.toml"),
     integration!("atlassian/atlassian-default.toml"),
     integration!("aws/aws-default.toml"),
@@ -52,6 +52,11 @@ impl Registry {
             Registry::load(&files).0
         });
         READ.clone()
+    }
+
+    /// The files that the definitions come from, each with its name.
+    pub fn builtin_files() -> &'static [(&'static str, &'static str)] {
+        &BUILTIN
     }
 
     /// Reads definition files. Those with errors, and later ones of the same key, are left out

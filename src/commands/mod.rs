@@ -4,6 +4,7 @@ pub(crate) mod approval;
 pub(crate) mod audit;
 pub(crate) mod ca;
 pub(crate) mod completions;
+pub(crate) mod definition;
 pub(crate) mod doctor;
 pub(crate) mod down;
 pub(crate) mod env;

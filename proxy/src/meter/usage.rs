@@ -409,6 +409,37 @@ mod tests {
         }
     }
 
+    /// Answers in the shape that <https://docs.anthropic.com/en/api/messages> and
+    /// <https://docs.anthropic.com/en/docs/build-with-claude/streaming> document: a stream says in
+    /// its first event what went in, and in its last what came out.
+    #[test]
+    fn the_tokens_of_a_message_are_found_streamed_and_not() {
+        let at: &[&[&str]] = &[
+            &["usage", "input_tokens"],
+            &["message", "usage", "input_tokens"],
+            &["usage", "output_tokens"],
+        ];
+        let whole = br#"{"id":"msg_1","type":"message","role":"assistant",
+            "content":[{"type":"text","text":"\"usage\":{\"input_tokens\":9}"}],
+            "stop_reason":"end_turn","usage":{"input_tokens":2095,"output_tokens":503}}"#;
+        assert_eq!(read(Form::Json, at, &[whole]), [Some(2095), None, Some(503)]);
+        let stream = b"event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"id\":\"msg_1\",\
+            \"content\":[],\"usage\":{\"input_tokens\":25,\"output_tokens\":1}}}\n\n\
+            event: ping\ndata: {\"type\": \"ping\"}\n\n\
+            event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":0,\
+            \"delta\":{\"type\":\"text_delta\",\"text\":\"{\\\"usage\\\":1}\"}}\n\n\
+            event: message_delta\ndata: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"end_turn\"},\
+            \"usage\":{\"output_tokens\":7}}\n\n\
+            event: message_delta\ndata: {\"type\":\"message_delta\",\"usage\":{\"output_tokens\":15}}\n\n\
+            event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
+        for size in [1, 7, stream.len()] {
+            let pieces: Vec<&[u8]> = stream.chunks(size).collect();
+            assert_eq!(read(Form::Events, at, &pieces), [None, Some(25), Some(15)], "{size}");
+        }
+        let broken_off = stream.split_at(stream.len() / 2).0;
+        assert_eq!(read(Form::Events, at, &[broken_off]), [None, Some(25), None]);
+    }
+
     #[test]
     fn what_is_nested_too_deep_is_let_go_by() {
         let deep = "[".repeat(100_000);

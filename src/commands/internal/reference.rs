@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::CommandFactory;
 use sallygate_compiler::diagnostic::{CODES, CodeSpec};
+use sallygate_definitions::source::SourceFile;
+use sallygate_definitions::{Definition, Registry, page};
 use sallygate_proxy::limits::Limits;
 use sallygate_proxy::{Code, Metrics};
 
@@ -36,7 +38,7 @@ pub(crate) fn run(options: &Options) -> Outcome {
             stale.push(path.display().to_string());
             continue;
         }
-        std::fs::create_dir_all(&options.dir)?;
+        std::fs::create_dir_all(path.parent().unwrap_or(&options.dir))?;
         std::fs::write(&path, page)
             .map_err(|error| failed(format_args!("`{}`: {error}", path.display())))?;
         print::talk(path.display());
@@ -48,8 +50,8 @@ pub(crate) fn run(options: &Options) -> Outcome {
     Err(Failure::Differs(message))
 }
 
-fn pages() -> [(&'static str, String); 8] {
-    [
+fn pages() -> Vec<(String, String)> {
+    let fixed = [
         ("error-codes.md", error_codes()),
         ("diagnostic-codes.md", diagnostic_codes()),
         ("limits.md", limits()),
@@ -58,7 +60,18 @@ fn pages() -> [(&'static str, String); 8] {
         ("configuration.md", configuration()),
         ("policy.md", policy()),
         ("definition.schema.json", super::schema::definition()),
-    ]
+    ];
+    let fixed = fixed.map(|(name, text)| (name.to_owned(), text));
+    fixed.into_iter().chain(integrations()).collect()
+}
+
+/// A page about each definition that comes with the program.
+fn integrations() -> impl Iterator<Item = (String, String)> {
+    Registry::builtin_files().iter().filter_map(|(name, text)| {
+        let definition = Definition::read(&SourceFile::new(*name, *text)).ok()?;
+        let path = format!("integrations/{}", page::file_name(&definition));
+        Some((path, format!("{NOTE}{}", page::page(&definition, text))))
+    })
 }
 
 /// A page with its title and first words.
