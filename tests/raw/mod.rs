@@ -12,6 +12,7 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 /// Longer than anything here takes on a busy machine; a test that reaches it has failed.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -76,17 +77,26 @@ impl Raw {
 
     /// TLS with `host`, trusting the certificates in `ca` alone.
     pub(crate) async fn secure(self, host: &str, ca: &Path) -> Self {
+        Self::over(self.secure_for(host, ca, &[b"http/1.1"]).await)
+    }
+
+    /// The same, to speak one of `protocols` inside.
+    pub(crate) async fn secure_for(
+        self,
+        host: &str,
+        ca: &Path,
+        protocols: &[&[u8]],
+    ) -> TlsStream<Box<dyn Stream>> {
         let mut roots = rustls::RootCertStore::empty();
         for certificate in CertificateDer::pem_file_iter(ca).expect("a CA file") {
             roots.add(certificate.expect("a certificate")).expect("an authority");
         }
         let mut config =
             rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
         let name = ServerName::try_from(host.to_owned()).expect("a name");
         let connector = TlsConnector::from(Arc::new(config));
-        let tls = connector.connect(name, self.stream).await.expect("TLS with the proxy's leaf");
-        Self::over(tls)
+        connector.connect(name, self.stream).await.expect("TLS with the proxy's leaf")
     }
 
     /// A TLS connection to `host` through a tunnel.
