@@ -18,7 +18,7 @@ use rig::stage::Stage;
 /// Plays every case of a file and reports all that failed at once.
 fn play_file(name: &str) {
     let (file, written) = corpus::read(name);
-    let mut stage = Stage::start(&file.limits);
+    let mut stage = Stage::of(&file);
     let (mut played, mut reports) = (0, Vec::new());
     for case in &file.cases {
         play_case(&stage, case, None, &mut reports);
@@ -71,6 +71,11 @@ fn a_name_that_leads_inside_is_not_followed() {
 #[test]
 fn what_is_not_tls_is_never_tunnelled() {
     play_file("d-tls.toml");
+}
+
+#[test]
+fn an_upstream_that_cannot_prove_who_it_is_gets_nothing() {
+    play_file("e-upstream-tls.toml");
 }
 
 #[test]
@@ -137,6 +142,36 @@ fn a_sandbox_has_so_many_connections_and_no_more() {
     // Its place is free when the proxy has let go of the connection, which the audit log tells
     // nothing of: asking again is how a client finds out.
     assert!((0..1000).any(|_| open(SANDBOX).1 == 200), "no place became free");
+}
+
+/// A page in a browser reaches loopback too, under whatever name its own server has.
+#[test]
+fn a_page_in_a_browser_gets_nothing_of_the_operators_listener() {
+    let stage = Stage::start("");
+    let token = std::fs::read_to_string(stage.arena.file("operator.token")).expect("a token");
+    let bearer = format!("Authorization: Bearer {}\r\n", token.trim());
+    let admin = stage.arena.process.admin;
+    let own = admin.to_string();
+    let local = format!("localhost:{}", admin.port());
+    for (host, bearer, path, status) in [
+        ("evil.test", &bearer[..], "GET /v1/status", 403),
+        ("evil.test", "", "GET /metrics", 403),
+        ("evil.test", "", "POST /v1/reload", 403),
+        ("127.0.0.1.evil.test", &bearer, "GET /v1/status", 403),
+        ("localhost.evil.test", &bearer, "GET /v1/status", 403),
+        ("", &bearer, "GET /v1/status", 403),
+        (&own, "", "POST /v1/reload", 401),
+        (&own, "Authorization: Bearer x\r\n", "POST /v1/reload", 401),
+        (&own, "Origin: http://evil.test\r\n", "POST /v1/reload", 401),
+        (&own, &bearer, "GET /v1/status", 200),
+        (&local, &bearer, "GET /v1/status", 200),
+    ] {
+        let mut client = Client::connect(admin);
+        let head = format!("{path} HTTP/1.1\r\nHost: {host}\r\n{bearer}Content-Length: 0\r\n\r\n");
+        client.send(head.as_bytes());
+        let given = client.answer(false).map(|answer| answer.status);
+        assert_eq!(given, Some(status), "{path} as `{host}` with `{bearer}`");
+    }
 }
 
 #[test]

@@ -8,14 +8,13 @@
 mod rig;
 
 use pingora::utils::tls::{WrappedX509, parse_x509};
-use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, date_time_ymd};
 use rig::arena::{Arena, SANDBOX, Setup, Target};
 use rig::client::{Client, Tls};
 use rig::h2::{self, H2};
-use rig::pki::{PrivateCa, self_signed};
+use rig::pki::PrivateCa;
 use rig::stream::Filled;
 use rig::upstream::{Upstream, ok};
-use rustls::{ClientConnection, ServerConfig};
+use rustls::{ClientConnection, HandshakeKind};
 use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
@@ -216,6 +215,51 @@ fn a_ticket_for_one_host_does_not_open_another() {
     }
 }
 
+/// D04: what is encrypted of a hello is nothing that anybody here reads or passes on.
+#[test]
+fn an_encrypted_hello_is_not_accepted_and_the_outer_name_decides() {
+    use rustls::client::{EchGreaseConfig, EchMode, EchStatus};
+    let scene = scene("");
+    let suite = rustls::crypto::aws_lc_rs::hpke::ALL_SUPPORTED_SUITES[0];
+    let (public, _) = suite.generate_key_pair().expect("a key pair");
+    let with_ech = |name: &str| {
+        let mut tls = scene.arena.tls(name, &["http/1.1"]);
+        let provider = rustls::crypto::aws_lc_rs::default_provider();
+        tls.config = rustls::ClientConfig::builder_with_provider(Arc::new(provider))
+            .with_ech(EchMode::Grease(EchGreaseConfig::new(suite, public.clone())))
+            .expect("TLS 1.3")
+            .with_root_certificates(rig::client::roots(&scene.arena.file("ca.pem")))
+            .with_no_client_auth();
+        tls
+    };
+    let mut client = scene.shake("alpha.test", &with_ech("alpha.test")).expect("a handshake");
+    assert_eq!(client.tls().ech_status(), EchStatus::Grease);
+    client.send(b"GET / HTTP/1.1\r\nHost: alpha.test\r\n\r\n");
+    assert_eq!(client.answer(false).map(|answer| answer.status), Some(200));
+    let error = scene.shake("alpha.test", &with_ech("beta.test")).err().expect("a refusal");
+    assert!(error.to_string().contains("UnrecognisedName"), "{error}");
+}
+
+/// D12: a request that somebody could send again is not taken before the handshake is over.
+#[test]
+fn early_data_is_not_offered() {
+    let scene = scene("");
+    let mut tls = scene.arena.tls("alpha.test", &["http/1.1"]);
+    tls.config.resumption = rustls::client::Resumption::in_memory_sessions(8);
+    tls.config.enable_early_data = true;
+    for kind in [HandshakeKind::Full, HandshakeKind::Resumed] {
+        let mut client = scene.shake("alpha.test", &tls).expect("a handshake");
+        assert_eq!(client.tls().handshake_kind(), Some(kind));
+        assert!(!client.tls().is_early_data_accepted());
+        // The tickets come with the answer.
+        client.send(b"GET / HTTP/1.1\r\nHost: alpha.test\r\n\r\n");
+        assert_eq!(client.answer(false).map(|answer| answer.status), Some(200));
+    }
+    let name = "alpha.test".try_into().expect("a server name");
+    let mut again = ClientConnection::new(Arc::new(tls.config.clone()), name).expect("a client");
+    assert!(again.early_data().is_none(), "a ticket allows early data");
+}
+
 #[test]
 fn a_client_that_does_not_trust_the_authority_is_on_record() {
     let scene = scene("");
@@ -229,106 +273,6 @@ fn a_client_that_does_not_trust_the_authority_is_on_record() {
     };
     let lines = scene.arena.tail.since(0, |lines| lines.iter().any(is_it));
     assert!(lines.iter().any(is_it), "{lines:?}");
-}
-
-/// The upstream's certificate, why it is not accepted, and what the sandbox is told.
-fn bad_certificates(
-    good: &PrivateCa,
-    interception: &PrivateCa,
-) -> Vec<(&'static str, Arc<ServerConfig>, &'static str)> {
-    let host = "bad.test";
-    let with = |spoil: fn(&mut CertificateParams)| good.server_with(&[host], spoil);
-    let mut alpn = (*good.server(&[host])).clone();
-    alpn.alpn_protocols = vec![b"foo".to_vec()];
-    vec![
-        ("self-signed", self_signed(&[host]), "tls_untrusted"),
-        ("of an unknown authority", PrivateCa::new().server(&[host]), "tls_untrusted"),
-        ("of our own interception authority", interception.server(&[host]), "tls_untrusted"),
-        ("for another name", good.server(&["other.test"]), "tls_name"),
-        ("for a name below", good.server(&["x.bad.test"]), "tls_name"),
-        ("for a wildcard of the top", good.server(&["*.test.test"]), "tls_name"),
-        ("for nobody", good.server(&[]), "tls_name"),
-        ("that has expired", with(|p| p.not_after = date_time_ymd(2020, 1, 1)), "tls_expired"),
-        (
-            "that is not valid yet",
-            with(|p| p.not_before = date_time_ymd(2090, 1, 1)),
-            "tls_not_yet_valid",
-        ),
-        (
-            "that is an authority's own",
-            with(|p| p.is_ca = IsCa::Ca(BasicConstraints::Unconstrained)),
-            "tls_untrusted",
-        ),
-        (
-            "for clients only",
-            with(|p| p.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth]),
-            "tls_purpose",
-        ),
-        ("of a server that speaks another protocol", Arc::new(alpn), "tls_alpn"),
-    ]
-}
-
-#[test]
-fn an_upstream_whose_certificate_is_not_good_gets_no_byte_of_the_request() {
-    provider();
-    let directory = TempDir::new().expect("a directory");
-    let good = PrivateCa::new();
-    let mut upstreams = Vec::new();
-    let arena = Arena::start_in(directory, |data| {
-        let read = |file: &str| std::fs::read_to_string(data.join(file)).expect("a file");
-        let interception = PrivateCa::of(&read("ca.pem"), &read("ca-key.pem"));
-        let mut targets = Vec::new();
-        for (index, (what, config, reason)) in
-            bad_certificates(&good, &interception).into_iter().enumerate()
-        {
-            let upstream = Upstream::tls(config, ok());
-            // One name for all: what differs is the certificate, so the port tells them apart.
-            let port = 1001 + u16::try_from(index).expect("a few");
-            let name: &'static str = Box::leak(format!("bad{index}").into_boxed_str());
-            targets.push(Target {
-                base_url: format!("https://bad.test:{port}"),
-                ..Target::bound(name, upstream.address, good.pem(), "{ name = \"all\" },")
-            });
-            upstreams.push((what, port, upstream, reason));
-        }
-        Setup { targets, ..Setup::default() }
-    });
-    for (what, port, upstream, reason) in &upstreams {
-        for alpn in ["http/1.1", "h2"] {
-            let mut client = Client::connect(arena.process.proxy);
-            let authority = format!("bad.test:{port}");
-            client.open_tunnel(&authority, &arena.auth(SANDBOX)).expect("a tunnel");
-            let client = client.into_tls(&arena.tls("bad.test", &[alpn])).expect("interception");
-            let problem =
-                if alpn == "h2" { ask_h2(client, &authority) } else { ask(client, &authority) };
-            assert_eq!(problem["status"], 502, "{what}: {problem}");
-            assert_eq!(problem["code"], "upstream_tls", "{what}: {problem}");
-            let detail = problem["detail"].as_str().unwrap_or_default();
-            assert!(detail.contains(reason), "{what} over {alpn}: `{detail}`, not `{reason}`");
-        }
-        let bytes = upstream.seen(|seen| seen.bytes.len());
-        assert_eq!(bytes, 0, "{what}: the upstream got {bytes} bytes of the request");
-        assert!(upstream.seen(|seen| seen.connections) > 0, "{what}: never connected to");
-    }
-}
-
-fn ask(mut client: Client, authority: &str) -> serde_json::Value {
-    client.send(
-        format!("POST / HTTP/1.1\r\nHost: {authority}\r\nContent-Length: 5\r\n\r\nhello")
-            .as_bytes(),
-    );
-    let answer = client.answer(false).expect("an answer");
-    serde_json::from_slice(&answer.body).unwrap_or_else(|_| answer.head.into())
-}
-
-fn ask_h2(client: Client, authority: &str) -> serde_json::Value {
-    let mut h2 = H2::start(client);
-    let fields =
-        [(":method", "GET"), (":scheme", "https"), (":authority", authority), (":path", "/")];
-    let fields = fields.map(|(name, value)| (name.into(), value.into()));
-    h2.client.send(&h2::headers(1, &fields, true));
-    h2.read_until(|replies| replies.streams.get(&1).is_some_and(h2::Reply::is_settled));
-    h2.replies.streams.get(&1).and_then(h2::Reply::problem).unwrap_or_default()
 }
 
 /// Sends `bytes` one by one, each when nothing came back for a moment, until the proxy ends the

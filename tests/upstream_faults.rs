@@ -9,7 +9,7 @@
 mod rig;
 
 use rig::answer::Answer;
-use rig::arena::{Arena, SANDBOX};
+use rig::fetch;
 use rig::gate::{Gate, Keeper, gate};
 use rig::h2;
 use rig::scene::{Fault, Scene, provider_and_ca};
@@ -19,7 +19,9 @@ use socket2::SockRef;
 use std::io::Write as _;
 use std::net::TcpListener;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
+use tokio::sync::Notify;
 
 const GET: &str = "GET /x HTTP/1.1\r\nHost: faulty.test\r\n\r\n";
 const POST: &str = "POST /x HTTP/1.1\r\nHost: faulty.test\r\nContent-Length: 5\r\n\r\nhello";
@@ -155,6 +157,30 @@ fn a_pooled_connection_that_the_upstream_has_closed_costs_no_request() {
     keeper.open();
     client.send(GET.as_bytes());
     assert_eq!(client.answer(false).map(|answer| answer.status), Some(200));
+}
+
+#[test]
+fn a_request_that_comes_early_is_sent_when_its_turn_comes() {
+    let (gate, keeper) = gate();
+    let scene = Scene::http(Box::new(move |connection, request| {
+        if request.path() == "/second" {
+            return rig::upstream::plain(connection, request);
+        }
+        connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nfirst");
+        gate.pass();
+        connection.send(b" half");
+        After::KeepOpen
+    }));
+    let mut client = scene.ask(GET);
+    assert!(client.wait_for(b"first"));
+    client.send(b"GET /second HTTP/1.1\r\nHost: faulty.test\r\n\r\n");
+    keeper.wait();
+    scene.check_others_unharmed();
+    assert_eq!(scene.requests(), 1, "the second request ran ahead of the first one's answer");
+    keeper.open();
+    assert_eq!(client.answer(false).map(|answer| answer.body), Some(b"first half".to_vec()));
+    assert_eq!(client.answer(false).map(|answer| answer.status), Some(200));
+    assert_eq!(scene.requests(), 2);
 }
 
 /// The client has seen the first bytes of an answer that then breaks off: it can tell.
@@ -347,36 +373,118 @@ fn trailers_pass_over_http2() {
     config.alpn_protocols = vec![b"h2".to_vec()];
     runtime.spawn(serve_trailers(listener, Arc::new(config)));
     let scene = Scene::elsewhere(&ca, address);
-    let (body, trailers) = runtime.block_on(fetch_h2(&scene.arena));
+    let (_, body, trailers) = runtime.block_on(async {
+        let mut sender = fetch::open(&scene.arena, "faulty.test").await;
+        fetch::get(&mut sender, "faulty.test").await
+    });
     assert_eq!(body, b"ok");
     assert_eq!(trailers.get("x-checksum").map(http::HeaderValue::as_bytes), Some(&b"5d1f"[..]));
 }
 
-/// Body and trailers of one request over HTTP/2.
-async fn fetch_h2(arena: &Arena) -> (Vec<u8>, http::HeaderMap) {
+/// An upstream over HTTP/2 that resets every stream behind its head.
+async fn reset_streams(
+    listener: tokio::net::TcpListener,
+    config: Arc<rustls::ServerConfig>,
+    streams: Arc<AtomicUsize>,
+) {
+    let acceptor = tokio_rustls::TlsAcceptor::from(config);
+    while let Ok((socket, _)) = listener.accept().await {
+        let (acceptor, streams) = (acceptor.clone(), Arc::clone(&streams));
+        tokio::spawn(async move {
+            let tls = acceptor.accept(socket).await.expect("TLS from the proxy");
+            let mut connection = ::h2::server::handshake(tls).await.expect("HTTP/2");
+            while let Some(Ok((_, mut respond))) = connection.accept().await {
+                streams.fetch_add(1, Ordering::AcqRel);
+                respond.send_reset(::h2::Reason::INTERNAL_ERROR);
+            }
+        });
+    }
+}
+
+#[test]
+fn a_request_over_http2_that_may_have_been_acted_on_is_not_sent_again() {
+    let ca = provider_and_ca();
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let bound = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0"));
+    let listener = bound.expect("a loopback port");
+    let address = listener.local_addr().expect("a bound address");
+    let mut config = (*ca.server(&["faulty.test"])).clone();
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    let streams = Arc::new(AtomicUsize::new(0));
+    runtime.spawn(reset_streams(listener, Arc::new(config), Arc::clone(&streams)));
+    let scene = Scene::elsewhere(&ca, address);
+    runtime.block_on(async {
+        let mut sender = fetch::open(&scene.arena, "faulty.test").await;
+        for sent in 1..=3 {
+            let request = http::Request::post("https://faulty.test/").body(()).expect("a request");
+            let (answer, _) = sender.send_request(request, true).expect("a stream");
+            assert_eq!(answer.await.expect("an answer").status(), 502);
+            assert_eq!(streams.load(Ordering::Acquire), sent);
+        }
+    });
+}
+
+/// An upstream that speaks HTTP/2 only for as long as it is `young`, once on each connection, and
+/// HTTP/1.1 only from then on.
+async fn serve_once_each(
+    listener: tokio::net::TcpListener,
+    [young, old]: [Arc<rustls::ServerConfig>; 2],
+    is_old: Arc<AtomicBool>,
+    ended: Arc<Notify>,
+) {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    let mut socket = tokio::net::TcpStream::connect(arena.process.proxy).await.expect("a proxy");
-    let connect = format!("CONNECT faulty.test:443 HTTP/1.1\r\n{}\r\n", arena.auth(SANDBOX));
-    let connect = connect.replacen("\r\n", "\r\nHost: faulty.test:443\r\n", 1);
-    socket.write_all(connect.as_bytes()).await.expect("a proxy that reads");
-    let mut opened = Vec::new();
-    while !opened.ends_with(b"\r\n\r\n") {
-        opened.push(socket.read_u8().await.expect("an answer to CONNECT"));
+    while let Ok((socket, _)) = listener.accept().await {
+        let config = if is_old.load(Ordering::Acquire) { &old } else { &young };
+        let acceptor = tokio_rustls::TlsAcceptor::from(Arc::clone(config));
+        let ended = Arc::clone(&ended);
+        tokio::spawn(async move {
+            let Ok(mut tls) = acceptor.accept(socket).await else { return };
+            if tls.get_ref().1.alpn_protocol() == Some(b"h2") {
+                let mut connection = ::h2::server::handshake(tls).await.expect("HTTP/2");
+                let Some(Ok((_, mut respond))) = connection.accept().await else { return };
+                respond.send_response(http::Response::new(()), true).expect("a stream");
+                connection.graceful_shutdown();
+                while connection.accept().await.is_some() {}
+                return ended.notify_one();
+            }
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                let Ok(byte) = tls.read_u8().await else { return };
+                head.push(byte);
+            }
+            tls.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nold").await.ok();
+            tls.flush().await.ok();
+        });
     }
-    let tls = arena.tls("faulty.test", &["h2"]);
-    let name = tls.name.try_into().expect("a server name");
-    let connector = tokio_rustls::TlsConnector::from(Arc::new(tls.config));
-    let tls = connector.connect(name, socket).await.expect("an intercepted tunnel");
-    let (mut sender, connection) = ::h2::client::handshake(tls).await.expect("HTTP/2");
-    tokio::spawn(connection);
-    let request = http::Request::get("https://faulty.test/").header("te", "trailers").body(());
-    let (answer, _) = sender.send_request(request.expect("a request"), true).expect("a stream");
-    let mut stream = answer.await.expect("an answer").into_body();
-    let mut body = Vec::new();
-    while let Some(data) = stream.data().await {
-        body.extend_from_slice(&data.expect("data"));
-    }
-    (body, stream.trailers().await.expect("an end").unwrap_or_default())
+}
+
+#[test]
+fn an_upstream_that_no_longer_speaks_http2_is_asked_again() {
+    let ca = provider_and_ca();
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let bound = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0"));
+    let listener = bound.expect("a loopback port");
+    let address = listener.local_addr().expect("a bound address");
+    let is_old = Arc::new(AtomicBool::new(false));
+    let configs = [&b"h2"[..], b"http/1.1"].map(|alpn| {
+        let mut config = (*ca.server(&["faulty.test"])).clone();
+        config.alpn_protocols = vec![alpn.to_vec()];
+        Arc::new(config)
+    });
+    let ended = Arc::new(Notify::new());
+    runtime.spawn(serve_once_each(listener, configs, Arc::clone(&is_old), Arc::clone(&ended)));
+    let scene = Scene::elsewhere(&ca, address);
+    runtime.block_on(async {
+        let mut sender = fetch::open(&scene.arena, "faulty.test").await;
+        let (status, body, _) = fetch::get(&mut sender, "faulty.test").await;
+        assert_eq!((status, &body[..]), (200, &b""[..]));
+        ended.notified().await;
+        is_old.store(true, Ordering::Release);
+        for _ in 0..2 {
+            let (status, body, _) = fetch::get(&mut sender, "faulty.test").await;
+            assert_eq!((status, &body[..]), (200, &b"old"[..]));
+        }
+    });
 }
 
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";

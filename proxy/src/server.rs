@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use pingora::connectors::ConnectorOptions;
 use pingora::proxy::http_proxy;
 use pingora::server::configuration::ServerConf;
 use sallygate_compiler::diagnostic::Diagnostics;
@@ -25,12 +26,13 @@ use crate::metrics::Metrics;
 use crate::plan::{Input, PublishError, Store};
 use crate::record::Recorder;
 use crate::request::{Gateway, Shared};
-use crate::upstream::{OwnListeners, Resolver};
+use crate::upstream::{OwnListeners, Pool, Resolver};
 
 /// How often expiries are looked at: what has expired ends within a second.
 const EXPIRY_TICK: Duration = Duration::from_millis(250);
 
-/// How often it is looked whether plans that are out of force are used no more.
+/// How often it is looked whether plans that are out of force are used no more, and which idle
+/// upstream streams can go.
 const SWEEP_TICK: Duration = Duration::from_millis(250);
 
 /// How often budgets are written down.
@@ -122,6 +124,10 @@ pub async fn start(
     let shared = Arc::new(Shared {
         store: Arc::clone(&store),
         resolver: Resolver::new(&config.dns).map_err(StartError::Resolver)?,
+        pool: Arc::new(Pool::new(
+            ConnectorOptions::from_server_conf(&engine(&config)),
+            size(limits.upstream_idle_max),
+        )),
         own: OwnListeners::default(),
         recorder,
         metrics,
@@ -161,6 +167,7 @@ pub async fn start(
     tokio::spawn(expire(Arc::clone(&store)));
     tokio::spawn(keep_budgets(Arc::clone(&shared)));
     tokio::spawn(sweep(store));
+    tokio::spawn(sweep_pool(Arc::clone(&shared.pool)));
     Ok(Running {
         addresses,
         shared,
@@ -253,6 +260,15 @@ async fn sweep(store: Arc<Store>) {
             // It has no result, and what it did not come to is done the next time.
             let _ = tokio::task::spawn_blocking(move || store.sweep()).await;
         }
+    }
+}
+
+/// Lets go of idle upstream streams whose time is over.
+async fn sweep_pool(pool: Arc<Pool>) {
+    let mut tick = tokio::time::interval(SWEEP_TICK);
+    loop {
+        tick.tick().await;
+        pool.sweep();
     }
 }
 

@@ -25,6 +25,9 @@ pub(crate) struct File {
     /// Every case is also asked over HTTP/2.
     #[serde(default)]
     pub(crate) also_h2: bool,
+    /// The stage has the upstreams that cannot be trusted too.
+    #[serde(default)]
+    pub(crate) untrusted: bool,
     #[serde(rename = "case")]
     pub(crate) cases: Vec<Case>,
 }
@@ -66,6 +69,9 @@ pub(crate) struct Case {
     /// Requests that the upstream may have seen begin and break off.
     #[serde(default)]
     pub(crate) begun: usize,
+    /// The upstream is connected to, although it gets nothing.
+    #[serde(default)]
+    pub(crate) connects: bool,
     /// The connection must stay usable behind the last outcome.
     #[serde(default)]
     pub(crate) keeps: bool,
@@ -217,7 +223,8 @@ impl Case {
 
     /// The same question over HTTP/2.
     pub(crate) fn over_h2(&self) -> Self {
-        let fields = [(":method", "GET"), (":scheme", "https"), (":authority", HOST)];
+        let host = self.connect.as_deref().map_or(HOST, |host| host.trim_end_matches(":443"));
+        let fields = [(":method", "GET"), (":scheme", "https"), (":authority", host)];
         let fields = fields.into_iter().map(|(name, value)| [name.to_owned(), value.to_owned()]);
         let path = [":path".to_owned(), self.path()];
         let frame = Frame { headers: Some(fields.chain([path]).collect()), ..Frame::default() };

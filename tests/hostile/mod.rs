@@ -6,6 +6,7 @@ pub(crate) mod arena;
 pub(crate) mod client;
 pub(crate) mod corpus;
 pub(crate) mod dns;
+pub(crate) mod fetch;
 pub(crate) mod gate;
 pub(crate) mod h2;
 pub(crate) mod invariants;
@@ -15,6 +16,7 @@ pub(crate) mod scene;
 pub(crate) mod stage;
 pub(crate) mod stream;
 pub(crate) mod tail;
+pub(crate) mod untrusted;
 pub(crate) mod upstream;
 
 #[path = "../world/canary.rs"]

@@ -1,8 +1,10 @@
 //! Certificates of upstreams: good ones of a private authority, and every kind of bad one.
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
-use rustls::ServerConfig;
-use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig};
 use std::sync::Arc;
 
 /// An authority that a target may trust through `ca_file`.
@@ -51,6 +53,61 @@ impl PrivateCa {
     }
 }
 
+/// Whether a server that asks for a client's certificate can do without one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Asks {
+    Politely,
+    Strictly,
+}
+
+impl PrivateCa {
+    /// A server whose certificate is vouched for by a chain of authorities below this one; each is
+    /// good but for what its link changes.
+    pub(crate) fn server_through(
+        &self,
+        hosts: &[&str],
+        links: &[fn(&mut CertificateParams)],
+    ) -> Arc<ServerConfig> {
+        let mut chain: Vec<CertificateDer<'static>> = Vec::new();
+        let mut above: Option<Issuer<'static, KeyPair>> = None;
+        for (depth, link) in links.iter().enumerate() {
+            let mut params = CertificateParams::default();
+            params.distinguished_name.push(DnType::CommonName, format!("hostile test CA {depth}"));
+            params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+            params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+            link(&mut params);
+            let key = KeyPair::generate().expect("a key pair");
+            let issuer = above.as_ref().unwrap_or(&self.issuer);
+            let certificate = params.signed_by(&key, issuer).expect("a CA certificate");
+            chain.insert(0, certificate.into());
+            above = Some(Issuer::new(params, key));
+        }
+        let (params, key) = leaf(hosts);
+        let issuer = above.as_ref().unwrap_or(&self.issuer);
+        let certificate = params.signed_by(&key, issuer).expect("a leaf certificate");
+        chain.insert(0, certificate.into());
+        let builder = ServerConfig::builder().with_no_client_auth();
+        finish(builder.with_single_cert(chain, private(&key)))
+    }
+
+    /// A server with a good certificate that asks for one of the client's.
+    pub(crate) fn server_that_asks(&self, hosts: &[&str], asks: Asks) -> Arc<ServerConfig> {
+        let mut roots = RootCertStore::empty();
+        let pem = CertificateDer::from_pem_slice(self.pem.as_bytes()).expect("a PEM certificate");
+        roots.add(pem).expect("a CA");
+        let verifier = WebPkiClientVerifier::builder(Arc::new(roots));
+        let verifier = match asks {
+            Asks::Politely => verifier.allow_unauthenticated(),
+            Asks::Strictly => verifier,
+        };
+        let builder = ServerConfig::builder()
+            .with_client_cert_verifier(verifier.build().expect("a verifier"));
+        let (params, key) = leaf(hosts);
+        let certificate = params.signed_by(&key, &self.issuer).expect("a leaf certificate");
+        finish(builder.with_single_cert(vec![certificate.into()], private(&key)))
+    }
+}
+
 /// A server whose certificate vouches for itself.
 pub(crate) fn self_signed(hosts: &[&str]) -> Arc<ServerConfig> {
     let (params, key) = leaf(hosts);
@@ -65,11 +122,16 @@ fn leaf(hosts: &[&str]) -> (CertificateParams, KeyPair) {
 }
 
 fn server_config(certificate: rcgen::Certificate, key: &KeyPair) -> Arc<ServerConfig> {
-    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
-    let mut config = ServerConfig::builder()
-        .with_no_client_auth()
-        .with_single_cert(vec![certificate.into()], key)
-        .expect("the key belongs to the certificate");
+    let builder = ServerConfig::builder().with_no_client_auth();
+    finish(builder.with_single_cert(vec![certificate.into()], private(key)))
+}
+
+fn private(key: &KeyPair) -> PrivateKeyDer<'static> {
+    PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()))
+}
+
+fn finish(config: Result<ServerConfig, rustls::Error>) -> Arc<ServerConfig> {
+    let mut config = config.expect("the key belongs to the certificate");
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Arc::new(config)
 }

@@ -5,10 +5,13 @@ use base64::engine::general_purpose::STANDARD;
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
+use tempfile::TempDir;
 
 use super::arena::{Arena, SANDBOX, Setup, Target};
+use super::corpus::File;
 use super::dns::{Dns, Reply};
 use super::pki::PrivateCa;
+use super::untrusted::{self, Untrusted};
 use super::upstream::{After, Answer, Upstream, ok, plain};
 
 /// What the proxy is bound to send only there.
@@ -23,6 +26,8 @@ const ALPHA_ROUTES: &str = r#"
   { name = "empty", methods = ["GET"], paths = ["/empty/**"], allow_empty_segments = true },
   { name = "socket", methods = ["GET"], paths = ["/ws"] },
 "#;
+
+const UNTRUSTED_ROUTES: &str = r#"{ name = "all", connect_ms = 1000 },"#;
 
 const POLICY: &str = r#"
 [[profiles.web.routes]]
@@ -89,11 +94,24 @@ pub(crate) struct Stage {
     scripts: Scripts,
 }
 
+fn none(_: &PrivateCa, _: &PrivateCa) -> Vec<Untrusted> {
+    Vec::new()
+}
+
 /// Raw answers of the upstream by the path that they are given for.
 type Scripts = Arc<Mutex<HashMap<String, (Vec<u8>, After)>>>;
 
 impl Stage {
+    /// The stage that a file of the corpus is played on.
+    pub(crate) fn of(file: &File) -> Self {
+        Self::start_with(&file.limits, if file.untrusted { untrusted::upstreams } else { none })
+    }
+
     pub(crate) fn start(limits: &str) -> Self {
+        Self::start_with(limits, none)
+    }
+
+    fn start_with(limits: &str, more: fn(&PrivateCa, &PrivateCa) -> Vec<Untrusted>) -> Self {
         rustls::crypto::aws_lc_rs::default_provider().install_default().ok();
         let ca = PrivateCa::new();
         let scripts = Scripts::default();
@@ -109,7 +127,7 @@ impl Stage {
         let twin = twin(&ca, port, scripted(&scripts));
         let dns = Dns::start(zone);
         let open = |name, upstream: &Upstream| Target::open(name, upstream.address, ca.pem());
-        let targets = vec![
+        let mut targets = vec![
             Target {
                 extra: "clear_headers = [\"x-api-key\"]\nclear_query = [\"access_token\"]".into(),
                 ..Target::bound("alpha", alpha.address, ca.pem(), ALPHA_ROUTES)
@@ -126,14 +144,7 @@ impl Stage {
             Target { address: None, ranges: "127.0.0.2/32", ..open("rebind", &wild) },
         ];
         let config = format!("[dns]\nservers = [\"{}\"]\n", dns.address);
-        let setup = Setup {
-            targets,
-            limits: format!("{LIMITS}{limits}"),
-            config,
-            policy: POLICY.replace("PORT", &port.to_string()),
-        };
-        let arena = Arena::start(setup);
-        let upstreams = vec![
+        let mut upstreams = vec![
             ("alpha", alpha),
             ("beta", beta),
             ("wild", wild),
@@ -141,6 +152,20 @@ impl Stage {
             ("clear", clear),
             ("rebind", twin),
         ];
+        let directory = TempDir::new().expect("a temporary directory");
+        let arena = Arena::start_in(directory, |data| {
+            let read = |file: &str| std::fs::read_to_string(data.join(file)).expect("a file");
+            let interception = PrivateCa::of(&read("ca.pem"), &read("ca-key.pem"));
+            for Untrusted { name, host, upstream } in more(&ca, &interception) {
+                targets.push(Target {
+                    base_url: format!("https://{host}"),
+                    ..Target::bound(name, upstream.address, ca.pem(), UNTRUSTED_ROUTES)
+                });
+                upstreams.push((name, upstream));
+            }
+            let policy = POLICY.replace("PORT", &port.to_string());
+            Setup { targets, limits: format!("{LIMITS}{limits}"), config, policy }
+        });
         Self { arena, upstreams, decoy, dns, scripts }
     }
 

@@ -5,9 +5,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use http::HeaderValue;
+use http::{HeaderMap, HeaderValue};
 use sallygate_compiler::canonical::{Authority, Scheme};
 use sallygate_compiler::content::git::Push;
 use sallygate_compiler::content::{Content, Unreadable};
@@ -23,6 +24,7 @@ use crate::denial::{Code, Denial};
 use crate::id::ExchangeId;
 use crate::meter::Reader;
 use crate::plan::{Generation, Sandbox, Token};
+use crate::upstream::{Journey, Place};
 
 /// The connection and the slot that a request belongs to.
 pub(crate) type Current = (Arc<Connection>, Arc<Slot>);
@@ -84,10 +86,20 @@ pub(crate) struct Slot {
     upgraded: AtomicBool,
     body_bytes: AtomicU64,
     body_done: AtomicBool,
+    request_trailers: OnceLock<HeaderMap>,
     trailers: OnceLock<Vec<u8>>,
+    frames: OnceLock<HeaderMap>,
+    passing: Mutex<Passing>,
     date: OnceLock<HeaderValue>,
     refused: Mutex<Option<Denial>>,
     in_flight: Mutex<Option<InFlight>>,
+}
+
+/// How much of an answer has reached the sandbox's side.
+#[derive(Debug, Default)]
+struct Passing {
+    passed: u64,
+    waiting: Option<Waker>,
 }
 
 #[derive(Debug)]
@@ -108,6 +120,46 @@ impl Slot {
     /// The connection speaks something else from here on.
     pub(crate) fn upgrade(&self) {
         self.upgraded.store(true, Ordering::Release);
+    }
+
+    /// Keeps the trailers of a chunked request, for whoever writes it to the upstream.
+    pub(crate) fn set_request_trailers(&self, trailers: HeaderMap) {
+        // A request has one trailer section: the first one stays.
+        let _ = self.request_trailers.set(trailers);
+    }
+
+    /// The trailers of the request, when its end has come and it has some.
+    pub(crate) fn request_trailers(&self) -> Option<&HeaderMap> {
+        self.request_trailers.get()
+    }
+
+    /// Keeps the trailers of an HTTP/1 answer, for a sandbox that speaks HTTP/2.
+    pub(super) fn set_frames(&self, trailers: HeaderMap) {
+        let _ = self.frames.set(trailers);
+    }
+
+    /// The trailers for a sandbox that speaks HTTP/2.
+    pub(crate) fn frames(&self) -> Option<&HeaderMap> {
+        self.frames.get()
+    }
+
+    /// Notes that so much more of the answer has been taken for the sandbox.
+    pub(super) fn pass(&self, more: u64) {
+        let mut passing = self.passing.lock().unwrap_or_else(PoisonError::into_inner);
+        passing.passed += more;
+        if let Some(waiting) = passing.waiting.take() {
+            waiting.wake();
+        }
+    }
+
+    /// Waits until so much of the answer has been taken for the sandbox.
+    pub(crate) fn poll_passed(&self, cx: &Context<'_>, delivered: u64) -> Poll<()> {
+        let mut passing = self.passing.lock().unwrap_or_else(PoisonError::into_inner);
+        if passing.passed >= delivered {
+            return Poll::Ready(());
+        }
+        passing.waiting = Some(cx.waker().clone());
+        Poll::Pending
     }
 
     /// Keeps the trailer section of a chunked response, for the wire to put where it belongs.
@@ -288,6 +340,10 @@ pub(crate) struct Exchange {
     pub(super) timings: Timings,
     pub(super) upstream_address: Option<SocketAddr>,
     pub(super) upstream_reused: bool,
+    /// Where the present attempt goes.
+    pub(super) place: Option<Arc<Place>>,
+    /// What it shares with its HTTP/1 upstream stream; `None` on HTTP/2.
+    pub(super) journey: Option<Arc<Journey>>,
     pub(super) upstream_h2: bool,
     pub(super) attempts: u32,
     pub(super) replayed: bool,
@@ -334,6 +390,8 @@ impl Exchange {
             },
             upstream_address: None,
             upstream_reused: false,
+            place: None,
+            journey: None,
             upstream_h2: false,
             attempts: 0,
             replayed: false,

@@ -1,21 +1,25 @@
 //! Step six: to the upstream, at an address that was checked, with the request that was matched.
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::HeaderValue;
-use http::header::{COOKIE, EXPECT, HOST};
+use http::header::{CONNECTION, COOKIE, EXPECT, HOST, TE, TRAILER};
+use http::{HeaderValue, Method};
 use pingora::http::RequestHeader;
 use pingora::proxy::Session;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType, Result};
 
 use super::authorize::too_large;
+use super::trailers::{Reader, may_follow};
 use super::{Exchange, Permit, Shared, inject, usage};
 use crate::clock;
 use crate::denial::{Code, Denial};
 use crate::limits::ms;
-use crate::upstream::{self, Grouping};
+use crate::stream::answer::Asked;
+use crate::upstream::{self, Grouping, Journey, Place, Protocol};
 
 /// Further attempts after the first.
 const RETRIES_MAX: u32 = 1;
@@ -35,7 +39,11 @@ pub(super) fn prepare(session: &mut Session, x: &Exchange) {
 }
 
 /// The peer for the exchange's permit.
-pub(super) async fn peer(shared: &Shared, x: &mut Exchange) -> Result<Box<HttpPeer>> {
+pub(super) async fn peer(
+    shared: &Shared,
+    session: &mut Session,
+    x: &mut Exchange,
+) -> Result<Box<HttpPeer>> {
     x.attempts += 1;
     x.timings.connecting(x.attempts);
     if let Some(held) = &mut x.held {
@@ -44,24 +52,77 @@ pub(super) async fn peer(shared: &Shared, x: &mut Exchange) -> Result<Box<HttpPe
     if x.replayed {
         renew_credentials(x).await?;
     }
+    let journey = journey(session, x);
+    let place = match place(shared, session, x).await? {
+        Ok(place) => Arc::new(place),
+        Err(denial) => return Err(refuse(x, denial)),
+    };
+    let protocol = match place.known_protocol(&shared.pool) {
+        Some(known) => known,
+        None => Box::pin(place.ask_protocol(&shared.pool)).await.map_err(Error::into_up)?,
+    };
+    let (peer, journey) = match protocol {
+        Protocol::Http2 => (place.h2_peer(), None),
+        Protocol::Http1 => {
+            let journey = Arc::new(journey);
+            (place.h1_peer(Arc::clone(&journey), &shared.pool), Some(journey))
+        }
+    };
+    x.place = Some(place);
+    x.journey = journey;
+    peer.map(Box::new).ok_or_else(no_permit)
+}
+
+fn no_permit() -> Box<Error> {
+    Error::explain(ErrorType::InternalError, "no permit")
+}
+
+/// Where the exchange's permit leads, at addresses that were checked just now.
+async fn place(
+    shared: &Shared,
+    session: &Session,
+    x: &Exchange,
+) -> Result<std::result::Result<Place, Denial>> {
     let (Some(head), Some(permit)) = (x.head.as_ref(), x.permit.as_ref()) else {
-        return Err(Error::explain(ErrorType::InternalError, "no permit"));
+        return Err(no_permit());
     };
     let destination = permit.destination();
     let found =
         upstream::addresses(&head.authority, destination, &shared.resolver, &shared.own).await;
     let credential = permit.route().and_then(|r| r.injections.first()).map(|i| i.cell.connection());
-    let grouping = Grouping {
-        credential,
-        offer_h2: head.is_h2 || head.wants_trailers,
-        is_upgrade: head.is_upgrade,
-    };
-    let built = found
-        .map(|found| upstream::peer(head.scheme, &head.authority, &found, destination, &grouping));
-    match built {
-        Ok(Some(peer)) => Ok(Box::new(peer)),
-        Ok(None) => Err(refuse(x, Denial::new(Code::UpstreamDns, "the name has no address"))),
-        Err(denial) => Err(refuse(x, denial)),
+    let grouping =
+        Grouping { credential, offer_h2: offers_h2(session, x), is_upgrade: head.is_upgrade };
+    Ok(found.and_then(|found| {
+        Place::new(head.scheme, &head.authority, found, (destination, &grouping))
+            .ok_or_else(|| Denial::new(Code::UpstreamDns, "the name has no address"))
+    }))
+}
+
+/// Whether the upstream may choose HTTP/2. A client of HTTP/1 that reads trailers profits from it;
+/// one that sends trailers does not, because Pingora ends a request over HTTP/2 without them.
+fn offers_h2(session: &Session, x: &Exchange) -> bool {
+    let Some(head) = &x.head else { return false };
+    let sends_trailers = session.req_header().headers.contains_key(TRAILER);
+    head.is_h2 || head.wants_trailers && !sends_trailers
+}
+
+fn journey(session: &mut Session, x: &Exchange) -> Journey {
+    let head = x.head.as_ref();
+    let has_body = !session.as_downstream_mut().is_body_empty();
+    // Only behind a body of HTTP/1 are trailers told.
+    let may_have_trailers = has_body && head.is_some_and(|head| !head.is_h2);
+    let route = x.permit.as_ref().and_then(Permit::route).filter(|_| may_have_trailers);
+    Journey {
+        slot: Arc::clone(&x.slot),
+        asked: match head.map(|head| &head.method) {
+            Some(&Method::HEAD) => Asked::HeadOnly,
+            Some(_) | None => Asked::Whole,
+        },
+        reader: Reader::of(x),
+        is_upgrade: head.is_some_and(|head| head.is_upgrade),
+        has_body,
+        credentials: route.map(|route| route.clear_headers.clone()).unwrap_or_default(),
+        reused: AtomicBool::default(),
     }
 }
 
@@ -88,6 +149,7 @@ pub(super) fn refuse(x: &mut Exchange, denial: Denial) -> Box<Error> {
 /// Notes which connection was taken.
 pub(super) fn connected(shared: &Shared, reused: bool, peer: &HttpPeer, x: &mut Exchange) {
     x.timings.connected = Some(clock::now());
+    let reused = reused || x.journey.as_ref().is_some_and(|journey| journey.is_reused());
     x.upstream_reused = reused;
     if let Some(metering) = x.permit.as_mut().and_then(Permit::metering) {
         metering.depart();
@@ -98,11 +160,19 @@ pub(super) fn connected(shared: &Shared, reused: bool, peer: &HttpPeer, x: &mut 
 }
 
 /// Makes the upstream request from the value that was matched.
-pub(super) fn rewrite(request: &mut RequestHeader, x: &mut Exchange) -> Result<()> {
+pub(super) fn rewrite(
+    session: &Session,
+    request: &mut RequestHeader,
+    x: &mut Exchange,
+) -> Result<()> {
     let Some(head) = &x.head else {
         return Err(Error::explain(ErrorType::InternalError, "no request head"));
     };
     x.upstream_h2 = request.version == http::Version::HTTP_2;
+    if !x.upstream_h2 && x.journey.is_none() {
+        // It chose HTTP/2 before and did not now. Nothing of HTTP/1 is sent around its framing.
+        return Err(Error::explain(ErrorType::H2Downgrade, "the upstream speaks HTTP/1 now"));
+    }
     request.set_raw_path(head.target.to_path_and_query().as_bytes())?;
     let host = head.authority.wire(head.scheme);
     // A Host that is right already stays where the client put it: order is preserved.
@@ -119,7 +189,36 @@ pub(super) fn rewrite(request: &mut RequestHeader, x: &mut Exchange) -> Result<(
     if head.is_h2 && !x.upstream_h2 {
         join_cookies(request)?;
     }
+    if !x.upstream_h2 {
+        announce_trailers(session, request, x)?;
+    }
     usage::ask_plainly(request, x)
+}
+
+/// Says over HTTP/1 that trailers are read, if they are, and which ones are to come: both are about
+/// the next hop only, so Pingora has taken away what the client said (RFC 9110 §10.1.4, §6.6.2).
+fn announce_trailers(session: &Session, request: &mut RequestHeader, x: &Exchange) -> Result<()> {
+    let Some(head) = x.head.as_ref().filter(|head| !head.is_upgrade) else { return Ok(()) };
+    if head.wants_trailers {
+        request.insert_header(TE, "trailers")?;
+        request.insert_header(CONNECTION, "TE")?;
+    }
+    let announced = session.req_header().headers.get_all(TRAILER).iter();
+    if head.is_h2 || session.req_header().headers.get(TRAILER).is_none() {
+        // Pingora does not tell what follows the body of an HTTP/2 request.
+        return Ok(());
+    }
+    let route = x.permit.as_ref().and_then(Permit::route);
+    let credentials = route.map(|route| &route.clear_headers[..]).unwrap_or_default();
+    let names = announced.flat_map(|value| value.as_bytes().split(|b| *b == b','));
+    let names = names.map(<[u8]>::trim_ascii).filter(|name| may_follow(name, credentials));
+    let names: Vec<&[u8]> = names.collect();
+    if names.is_empty() {
+        return Ok(());
+    }
+    let value = HeaderValue::from_bytes(&names.join(&b", "[..]))
+        .map_err(|e| Error::because(ErrorType::InvalidHTTPHeader, "trailer", e))?;
+    request.insert_header(TRAILER, value)
 }
 
 /// HTTP/2 may split a cookie over several fields; HTTP/1 has one (RFC 9113 §8.2.3).
@@ -167,15 +266,34 @@ pub(super) fn decide_retry(
     let downstream = session.as_downstream();
     let replayable =
         !downstream.retry_buffer_truncated() && downstream.response_written().is_none();
-    let again = x.attempts <= RETRIES_MAX && replayable && x.denial.is_none();
+    let refused = x.denial.is_some() || x.slot.refusal().is_some();
+    let again = x.attempts <= RETRIES_MAX && replayable && !refused;
+    let is_downgrade = matches!(error.etype(), ErrorType::H2Downgrade | ErrorType::InvalidH2);
+    if let Some(place) = x.place.as_ref().filter(|_| is_downgrade) {
+        place.prefer_h1(&x.shared.pool);
+    }
     if !again {
         error.set_retry(false);
+    } else if *error.etype() == ErrorType::H2Downgrade {
+        // HTTP_1_1_REQUIRED: it was not acted on.
+        error.set_retry(true);
     } else if x.replayed {
         // The 401 that we asked to be tried again with a fresh credential: it was not acted on.
     } else if session.req_header().method.is_idempotent() {
-        error.retry.decide_reuse(client_reused);
+        error.retry.decide_reuse(client_reused || x.upstream_reused);
     } else {
         error.set_retry(false);
+    }
+    error
+}
+
+/// An upstream that chose HTTP/2 before may not speak it any more, and refuse the offer: then it is
+/// asked again what it speaks.
+pub(super) fn failed_to_connect(mut error: Box<Error>, x: &Exchange) -> Box<Error> {
+    let refused = *error.etype() == ErrorType::TLSHandshakeFailure && x.journey.is_none();
+    if let Some(place) = x.place.as_ref().filter(|_| refused && x.attempts <= RETRIES_MAX) {
+        place.forget_protocol(&x.shared.pool);
+        error.set_retry(true);
     }
     error
 }
@@ -212,6 +330,10 @@ pub(super) fn denial(error: &Error, x: &Exchange) -> Option<Denial> {
         ErrorType::TLSHandshakeFailure | ErrorType::HandshakeError | ErrorType::InvalidCert => {
             Denial::new(Code::UpstreamTls, tls_reason(error))
         }
+        // In TLS 1.3 an upstream may refuse the handshake when we are through with it.
+        _ if error.to_string().contains("received fatal alert") => {
+            Denial::new(Code::UpstreamTls, tls_reason(error))
+        }
         _ => Denial::new(Code::UpstreamProtocol, "the upstream's answer broke off or is not HTTP"),
     })
 }
@@ -246,6 +368,7 @@ fn tls_reason(error: &Error) -> String {
         ("extended key usage", "tls_purpose: the certificate is not for servers"),
         ("InvalidPurpose", "tls_purpose: the certificate is not for servers"),
         ("invalid peer certificate", "tls_untrusted: the certificate is not acceptable"),
+        ("CertificateRequired", "tls_client_certificate: the upstream asks for a certificate"),
         ("ProtocolVersion", "tls_version: the upstream speaks no TLS version that is accepted"),
         ("NoApplicationProtocol", "tls_alpn: the upstream speaks neither HTTP/1.1 nor HTTP/2"),
     ];

@@ -23,6 +23,7 @@ mod exchange;
 mod own;
 mod respond;
 mod response;
+pub(crate) mod trailers;
 mod usage;
 
 use std::sync::Arc;
@@ -49,7 +50,7 @@ use crate::meter::Meters;
 use crate::metrics::Metrics;
 use crate::plan::{Generation, Sandbox, Store};
 use crate::record::Recorder;
-use crate::upstream::{OwnListeners, Resolver};
+use crate::upstream::{OwnListeners, Pool, Resolver};
 
 pub(crate) use authorize::Permit;
 pub(crate) use exchange::{Connection, Exchange, Scope, Slot, TunnelScope, alive, announce};
@@ -57,12 +58,14 @@ pub(crate) use identify::{caller, presented};
 pub(crate) use parse::check_form;
 pub(crate) use record::Outcome;
 pub(crate) use respond::plain_answer;
+pub(crate) use trailers::Reader;
 
 /// What every request of this process shares.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) store: Arc<Store>,
     pub(crate) resolver: Resolver,
+    pub(crate) pool: Arc<Pool>,
     pub(crate) own: OwnListeners,
     pub(crate) recorder: Recorder,
     pub(crate) metrics: Arc<Metrics>,
@@ -216,10 +219,10 @@ impl ProxyHttp for Gateway {
 
     async fn upstream_peer(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         x: &mut Exchange,
     ) -> Result<Box<HttpPeer>> {
-        forward::peer(&self.shared, x).await
+        forward::peer(&self.shared, session, x).await
     }
 
     async fn connected_to_upstream(
@@ -237,11 +240,11 @@ impl ProxyHttp for Gateway {
 
     async fn upstream_request_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         request: &mut RequestHeader,
         x: &mut Exchange,
     ) -> Result<()> {
-        forward::rewrite(request, x)?;
+        forward::rewrite(session, request, x)?;
         inject::apply(request, x)
     }
 
@@ -266,7 +269,7 @@ impl ProxyHttp for Gateway {
 
     fn response_body_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         body: &mut Option<Bytes>,
         end: bool,
         x: &mut Exchange,
@@ -279,6 +282,7 @@ impl ProxyHttp for Gateway {
             // Before the client sees the end, and with it the next request.
             usage::settle(usage::Ending::Whole, x);
         }
+        trailers::pass_body(session, (body.as_ref(), end), x)?;
         Ok(None)
     }
 
@@ -288,8 +292,18 @@ impl ProxyHttp for Gateway {
         trailers: &mut http::HeaderMap,
         x: &mut Exchange,
     ) -> Result<Option<Bytes>> {
-        response::pass_on_trailers(trailers, x);
+        trailers::pass_on(trailers, x);
         Ok(None)
+    }
+
+    fn fail_to_connect(
+        &self,
+        _session: &mut Session,
+        _peer: &HttpPeer,
+        x: &mut Exchange,
+        error: Box<Error>,
+    ) -> Box<Error> {
+        forward::failed_to_connect(error, x)
     }
 
     fn error_while_proxy(

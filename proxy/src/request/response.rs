@@ -1,7 +1,7 @@
 //! What an upstream may answer, and what of it is passed on.
 
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, DATE, HeaderName, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
+    CONNECTION, CONTENT_LENGTH, DATE, HeaderName, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, TRAILER,
     TRANSFER_ENCODING, UPGRADE,
 };
 use pingora::http::ResponseHeader;
@@ -10,6 +10,7 @@ use pingora::{Error, ErrorType, Result};
 
 use super::forward::refuse;
 use super::inject::websocket_accept;
+use super::trailers::Reader;
 use super::{Exchange, Permit, usage};
 use crate::clock;
 use crate::credential::ReadyInjection;
@@ -109,52 +110,6 @@ fn renew(session: &Session, x: &mut Exchange) -> Result<()> {
     Err(again)
 }
 
-/// Fields that decide about a message, and so must not come after it (RFC 9110 §6.5.1).
-const NOT_IN_TRAILERS: &[&str] = &[
-    "authorization",
-    "cache-control",
-    "connection",
-    "content-encoding",
-    "content-length",
-    "content-range",
-    "content-type",
-    "cookie",
-    "expect",
-    "host",
-    "keep-alive",
-    "location",
-    "max-forwards",
-    "proxy-authenticate",
-    "proxy-authorization",
-    "set-cookie",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-    "vary",
-    "www-authenticate",
-];
-
-/// Passes trailers on: HTTP/2 carries them by itself, in HTTP/1 the wire writes them behind the
-/// last chunk for clients that said they read them.
-pub(super) fn pass_on_trailers(trailers: &mut http::HeaderMap, x: &Exchange) {
-    for name in NOT_IN_TRAILERS {
-        trailers.remove(*name);
-    }
-    if !x.head.as_ref().is_some_and(|head| head.wants_trailers && !head.is_h2) {
-        return;
-    }
-    let mut section = b"0\r\n".to_vec();
-    for (name, value) in trailers.iter() {
-        section.extend_from_slice(name.as_str().as_bytes());
-        section.extend_from_slice(b": ");
-        section.extend_from_slice(value.as_bytes());
-        section.extend_from_slice(b"\r\n");
-    }
-    section.extend_from_slice(b"\r\n");
-    x.slot.set_trailers(section);
-}
-
 fn broken(x: &mut Exchange, detail: &'static str) -> Box<Error> {
     refuse(x, Denial::new(Code::UpstreamProtocol, detail)).into_up()
 }
@@ -171,6 +126,14 @@ pub(super) fn pass_on(response: &mut ResponseHeader, x: &mut Exchange) {
     }
     if !response.status.is_informational() || response.status.as_u16() == 101 {
         x.status = response.status.as_u16();
+        let reader = Reader::of(x);
+        if reader == Reader::Nobody && response.headers.contains_key(TRAILER) {
+            // Announced, and not passed on.
+            response.remove_header(&TRAILER);
+        }
+        if reader == Reader::Frames && x.journey.is_some() {
+            x.slot.pass(1);
+        }
         if let Some(date) = response.headers.get(DATE) {
             x.slot.set_date(date.clone());
         }

@@ -46,47 +46,72 @@ impl From<Framing> for Body {
     }
 }
 
+/// What of some bytes belongs to a message.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Taken {
+    /// How many of the bytes belong to the message.
+    pub(crate) whole: usize,
+    /// Where among them its trailer section begins, which ends with the empty line.
+    pub(crate) trailers_at: usize,
+    /// How many of them are content.
+    pub(crate) content: u64,
+}
+
 impl Body {
-    /// Takes the next bytes of the stream; returns how many of them belong to this message.
-    pub(crate) fn take(&mut self, bytes: &[u8]) -> Result<usize, Denial> {
+    /// Takes the next bytes of the stream; returns which of them belong to this message.
+    pub(crate) fn take(&mut self, bytes: &[u8]) -> Result<Taken, Denial> {
         match self {
-            Self::Done => Ok(0),
+            Self::Done => Ok(Taken::default()),
             Self::Length(left) => {
-                let n = (*left).min(bytes.len() as u64);
-                *left -= n;
+                let content = (*left).min(bytes.len() as u64);
+                *left -= content;
                 if *left == 0 {
                     *self = Self::Done;
                 }
-                Ok(usize::try_from(n).unwrap_or(bytes.len()))
+                let whole = usize::try_from(content).unwrap_or(bytes.len());
+                Ok(Taken { whole, trailers_at: whole, content })
             }
             Self::Chunked(_) => self.take_chunked(bytes),
         }
     }
 
-    fn take_chunked(&mut self, bytes: &[u8]) -> Result<usize, Denial> {
-        let mut at = 0;
+    fn take_chunked(&mut self, bytes: &[u8]) -> Result<Taken, Denial> {
+        let (mut at, mut content) = (0, 0);
+        let mut trailers_at = None;
         while let Self::Chunked(state) = self {
             if let Chunked::Data { left } = state {
                 let n = (*left).min((bytes.len() - at) as u64);
                 *left -= n;
+                content += n;
                 at += usize::try_from(n).unwrap_or(0);
                 if *left > 0 {
-                    return Ok(at);
+                    break;
                 }
                 *state = Chunked::DataCr;
             }
-            let Some(byte) = bytes.get(at) else { return Ok(at) };
+            if state.is_trailer() {
+                trailers_at.get_or_insert(at);
+            }
+            let Some(byte) = bytes.get(at) else { break };
             at += 1;
             match state.next(*byte)? {
                 Some(next) => *state = next,
                 None => *self = Self::Done,
             }
         }
-        Ok(at)
+        Ok(Taken { whole: at, trailers_at: trailers_at.unwrap_or(at), content })
     }
 }
 
 impl Chunked {
+    /// Behind the last chunk.
+    const fn is_trailer(self) -> bool {
+        matches!(
+            self,
+            Self::TrailerStart { .. } | Self::Trailer { .. } | Self::TrailerLf { .. } | Self::EndLf
+        )
+    }
+
     /// The state behind one more byte; `None` behind the last byte of the message.
     fn next(self, byte: u8) -> Result<Option<Self>, Denial> {
         Ok(Some(match (self, byte) {
@@ -155,7 +180,7 @@ mod tests {
     fn run(text: &[u8], step: usize) -> Result<(usize, bool), Denial> {
         let (mut body, mut total) = (chunked(), 0);
         for piece in text.chunks(step) {
-            let n = body.take(piece)?;
+            let n = body.take(piece)?.whole;
             total += n;
             if n < piece.len() {
                 break;
@@ -170,6 +195,21 @@ mod tests {
             b"5\r\nhello\r\n1a;name=value\r\nabcdefghijklmnopqrstuvwxyz\r\n0\r\nX: y\r\n\r\nGET /";
         for step in 1..text.len() {
             assert_eq!(run(text, step).unwrap(), (text.len() - 5, true), "step {step}");
+        }
+    }
+
+    #[test]
+    fn the_trailer_section_is_told_apart_in_pieces_of_any_size() {
+        let text = b"5\r\nhello\r\n0\r\nX: y\r\nZ: w\r\n\r\nGET /";
+        for step in 1..text.len() {
+            let (mut body, mut section, mut content) = (chunked(), Vec::new(), 0);
+            for piece in text.chunks(step) {
+                let taken = body.take(piece).unwrap();
+                section.extend_from_slice(&piece[taken.trailers_at..taken.whole]);
+                content += taken.content;
+            }
+            assert_eq!(section, b"X: y\r\nZ: w\r\n\r\n", "step {step}");
+            assert_eq!(content, 5, "step {step}");
         }
     }
 
@@ -201,8 +241,8 @@ mod tests {
     #[test]
     fn a_length_counts_down_and_leaves_the_rest() {
         let mut body = Body::from(Framing::Length(5));
-        assert_eq!(body.take(b"hel").unwrap(), 3);
-        assert_eq!(body.take(b"loGET").unwrap(), 2);
+        assert_eq!(body.take(b"hel").unwrap().whole, 3);
+        assert_eq!(body.take(b"loGET").unwrap().whole, 2);
         assert_eq!(body, Body::Done);
     }
 

@@ -5,6 +5,7 @@
 
 use std::ops::Range;
 
+use http::{HeaderMap, HeaderName, HeaderValue};
 use memchr::memchr;
 
 use crate::denial::{Code, Denial};
@@ -83,7 +84,7 @@ pub(crate) fn parse(bytes: &[u8], limits: &Limits) -> Result<Head, Denial> {
     if bytes.len() > size(limits.head_bytes) {
         return Err(bad("the request head is too long"));
     }
-    let mut lines = Lines { bytes, at: 0 };
+    let mut lines = Lines::of(bytes);
     let line = lines.next()?;
     let (method, target, version) = request_line(bytes, line, limits)?;
     let mut fields = Fields::default();
@@ -103,7 +104,7 @@ pub(crate) fn parse(bytes: &[u8], limits: &Limits) -> Result<Head, Denial> {
     let framing = fields.framing(bytes, version)?;
     fields.check(bytes, slice(bytes, &method), version, framing)?;
     Ok(Head {
-        length: lines.at,
+        length: lines.at(),
         method,
         target,
         version,
@@ -112,6 +113,33 @@ pub(crate) fn parse(bytes: &[u8], limits: &Limits) -> Result<Head, Denial> {
         proxy_authorization: fields.proxy_authorization,
         user_agent: fields.user_agent,
     })
+}
+
+/// Whether a head that we wrote says that a coding delimits its body.
+pub(crate) fn has_coding(bytes: &[u8]) -> bool {
+    let mut lines = bytes.split(|b| *b == b'\n');
+    lines.any(|line| {
+        line.get(..18).is_some_and(|name| name.eq_ignore_ascii_case(b"transfer-encoding:"))
+    })
+}
+
+/// Reads a trailer section with its empty line.
+pub(crate) fn trailers(bytes: &[u8]) -> Result<HeaderMap, Denial> {
+    let mut lines = Lines::of(bytes);
+    let mut fields = HeaderMap::new();
+    loop {
+        let line = lines.next()?;
+        if line.is_empty() {
+            return Ok(fields);
+        }
+        let (name, value) = field(bytes, line)?;
+        let name = HeaderName::from_bytes(slice(bytes, &name));
+        let value = HeaderValue::from_bytes(slice(bytes, &value));
+        let (Ok(name), Ok(value)) = (name, value) else {
+            return Err(bad("a trailer field cannot be read"));
+        };
+        fields.append(name, value);
+    }
 }
 
 /// The part of `bytes` that `range` names; empty when it names none.
@@ -123,14 +151,24 @@ fn bad(detail: &'static str) -> Denial {
     Denial::new(Code::BadFraming, detail)
 }
 
-struct Lines<'a> {
+/// The lines of a head, one after the other.
+pub(super) struct Lines<'a> {
     bytes: &'a [u8],
     at: usize,
 }
 
-impl Lines<'_> {
+impl<'a> Lines<'a> {
+    pub(super) const fn of(bytes: &'a [u8]) -> Self {
+        Self { bytes, at: 0 }
+    }
+
+    /// Bytes of the lines that were read.
+    pub(super) const fn at(&self) -> usize {
+        self.at
+    }
+
     /// The next line without its CRLF.
-    fn next(&mut self) -> Result<Range<usize>, Denial> {
+    pub(super) fn next(&mut self) -> Result<Range<usize>, Denial> {
         let rest = self.bytes.get(self.at..).unwrap_or_default();
         let lf = memchr(b'\n', rest).ok_or_else(|| bad("a line has no end"))?;
         let cr = lf.checked_sub(1).filter(|i| rest.get(*i) == Some(&b'\r'));
@@ -190,7 +228,11 @@ fn check_target(target: &[u8], limits: &Limits) -> Result<(), Denial> {
     Ok(())
 }
 
-fn field(bytes: &[u8], line: Range<usize>) -> Result<(Range<usize>, Range<usize>), Denial> {
+/// Name and value of the field in a line.
+pub(super) fn field(
+    bytes: &[u8],
+    line: Range<usize>,
+) -> Result<(Range<usize>, Range<usize>), Denial> {
     let text = slice(bytes, &line);
     if matches!(text.first(), Some(b' ' | b'\t')) {
         return Err(bad("a header field is folded over two lines"));
@@ -307,7 +349,7 @@ impl Fields {
     }
 }
 
-fn content_length(text: &[u8]) -> Result<u64, Denial> {
+pub(super) fn content_length(text: &[u8]) -> Result<u64, Denial> {
     let digits = !text.is_empty() && text.len() <= 18 && text.iter().all(u8::is_ascii_digit);
     let padded = text.len() > 1 && text.first() == Some(&b'0');
     if !digits || padded {

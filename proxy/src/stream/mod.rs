@@ -5,14 +5,17 @@
 //! ambiguous message; it holds back what a client sends early, puts small writes together, and
 //! enforces the deadlines that Pingora does not have.
 
+pub(crate) mod answer;
 pub(crate) mod framing;
 mod h2_frames;
 pub(crate) mod head;
+mod message;
 mod silence;
 mod socket;
 mod wire;
 
 pub(crate) use h2_frames::Signals;
+pub(crate) use message::{Message, Sifted};
 pub(crate) use silence::Silence;
 pub(crate) use socket::{Replay, Socket};
 pub(crate) use wire::{NextHead, Wire};

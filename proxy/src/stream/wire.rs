@@ -26,6 +26,7 @@ use tokio_rustls::server::TlsStream;
 use super::framing::Body;
 use super::h2_frames::{FrameMeter, Signals};
 use super::head::{self, Head};
+use super::message::Message;
 use super::silence::Silence;
 use super::socket::Replay;
 use crate::clock;
@@ -48,8 +49,8 @@ enum Transport {
 }
 
 enum Protocol {
-    /// HTTP/1: where in the present request the reader stands.
-    H1 { body: Body, head_left: usize },
+    /// HTTP/1: the present request.
+    H1(Message),
     /// HTTP/2: frames are counted, otherwise bytes pass.
     H2 { meter: FrameMeter, signals: Arc<Signals>, is_flooded: bool },
 }
@@ -121,7 +122,7 @@ impl Wire {
                 is_flooded: false,
             }
         } else {
-            Protocol::H1 { body: Body::Done, head_left: 0 }
+            Protocol::H1(Message::none())
         };
         Self {
             transport,
@@ -157,7 +158,7 @@ impl Wire {
     pub(crate) fn signals(&self) -> Arc<Signals> {
         match &self.protocol {
             Protocol::H2 { signals, .. } => Arc::clone(signals),
-            Protocol::H1 { .. } => Arc::default(),
+            Protocol::H1(_) => Arc::default(),
         }
     }
 
@@ -202,7 +203,7 @@ impl Wire {
         self.body_began = None;
         self.body_timer = None;
         self.body_bytes = 0;
-        self.protocol = Protocol::H1 { body: Body::from(head.framing), head_left: head.length };
+        self.protocol = Protocol::H1(Message::new(head.length, Body::from(head.framing)));
         NextHead::Ready(head)
     }
 
@@ -286,14 +287,13 @@ impl Wire {
     /// Consumes the head without handing it to anyone: for CONNECT, which ends HTTP here.
     pub(crate) fn consume_head(&mut self, head: &Head) {
         self.inbuf.advance(head.length.min(self.inbuf.len()));
-        self.protocol = Protocol::H1 { body: Body::Done, head_left: 0 };
+        self.protocol = Protocol::H1(Message::none());
     }
 
     /// Whether the present request was read to its end.
     pub(crate) fn is_request_done(&self) -> bool {
-        match self.protocol {
-            Protocol::H1 { body: Body::Done, head_left: 0 } => true,
-            Protocol::H1 { .. } => false,
+        match &self.protocol {
+            Protocol::H1(message) => message.is_done(),
             // Behind a flood there is more of it: unread, it would take the GOAWAY with it.
             Protocol::H2 { is_flooded, .. } => !is_flooded,
         }
@@ -392,7 +392,7 @@ impl Wire {
     }
 
     /// A body waits for the client: at most the grace time, then at least so many bytes a second.
-    fn poll_body_stall(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_body_stall<T>(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
         let now = clock::now();
         let began = *self.body_began.get_or_insert(now);
         let earned =
@@ -417,21 +417,18 @@ impl Wire {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let Protocol::H1 { body, head_left } = &mut self.protocol else { return Poll::Pending };
-        if *head_left > 0 {
-            let n = (*head_left).min(buf.remaining());
-            *head_left -= n;
-            buf.put_slice(self.inbuf.get(..n).unwrap_or_default());
-            self.inbuf.advance(n);
+        let Protocol::H1(message) = &mut self.protocol else { return Poll::Pending };
+        if message.is_cleared() {
+            message.hand_out(&mut self.inbuf, buf);
             return Poll::Ready(Ok(()));
         }
         if self.slot.is_upgraded() {
             return self.poll_read_upgraded(cx, buf);
         }
-        match *body {
-            Body::Done => self.poll_read_early(cx),
-            Body::Length(_) | Body::Chunked(_) => self.poll_read_body(cx, buf),
+        if message.is_read() {
+            return self.poll_read_early(cx);
         }
+        self.poll_read_body(cx, buf)
     }
 
     fn poll_read_upgraded(
@@ -469,6 +466,27 @@ impl Wire {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
+        loop {
+            let is_end = ready!(self.poll_body_piece(cx, buf))?;
+            if is_end || buf.filled().len() > before {
+                return Poll::Ready(Ok(()));
+            }
+            // All of it was trailers, and an empty read would be the end of the stream.
+            let Protocol::H1(message) = &mut self.protocol else { return Poll::Pending };
+            if message.is_cleared() {
+                message.hand_out(&mut self.inbuf, buf);
+                return Poll::Ready(Ok(()));
+            }
+        }
+    }
+
+    /// Reads once; the answer is whether the stream has ended.
+    fn poll_body_piece(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<bool>> {
+        let before = buf.filled().len();
         if self.inbuf.is_empty() {
             match self.poll_fill(cx, buf) {
                 Poll::Ready(filled) => filled?,
@@ -479,17 +497,17 @@ impl Wire {
             buf.put_slice(self.inbuf.get(..n).unwrap_or_default());
             self.inbuf.advance(n);
         }
-        let fresh = buf.filled().get(before..).unwrap_or_default();
-        let Protocol::H1 { body, .. } = &mut self.protocol else { return Poll::Pending };
-        let taken = body.take(fresh).map_err(|denial| {
+        let is_end = buf.filled().len() == before;
+        let Protocol::H1(message) = &mut self.protocol else { return Poll::Pending };
+        let sifted = message.sift(&mut self.inbuf, buf, before).map_err(|denial| {
             self.slot.refuse(denial);
             io::Error::from(io::ErrorKind::InvalidData)
         })?;
-        self.body_bytes += taken as u64;
-        if taken < fresh.len() {
-            self.keep_surplus(before + taken, buf);
+        self.body_bytes += sifted.whole as u64;
+        if let Some(trailers) = sifted.trailers {
+            self.slot.set_request_trailers(trailers);
         }
-        Poll::Ready(Ok(()))
+        Poll::Ready(Ok(is_end))
     }
 
     /// A flood is read no further: whoever serves the connection says so to the client and ends it.
@@ -515,14 +533,6 @@ impl Wire {
             }
         }
         Poll::Ready(Ok(()))
-    }
-
-    /// Bytes behind the end of the body belong to the next request.
-    fn keep_surplus(&mut self, end: usize, buf: &mut ReadBuf<'_>) {
-        let rest = std::mem::take(&mut self.inbuf);
-        self.inbuf.extend_from_slice(buf.filled().get(end..).unwrap_or_default());
-        self.inbuf.extend_from_slice(&rest);
-        buf.set_filled(end);
     }
 
     /// Writes the trailer section in place of the last chunk, which Pingora writes bare.
@@ -574,7 +584,7 @@ impl AsyncRead for Wire {
             }
             let _ = this.poll_push(cx)?;
         }
-        if let Protocol::H1 { .. } = this.protocol {
+        if let Protocol::H1(_) = this.protocol {
             return this.poll_read_h1(cx, buf);
         }
         this.poll_read_h2(cx, buf)

@@ -4,34 +4,30 @@
 //! chose it. Nothing behind this looks a name up again.
 
 use std::hash::{BuildHasher, Hash, RandomState};
-use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use pingora::connectors::L4Connect;
+use pingora::protocols::Stream;
 use pingora::protocols::l4::socket::SocketAddr as PingoraAddr;
 use pingora::protocols::l4::stream::Stream as L4Stream;
-use pingora::protocols::l4::virt::{VirtualSockOpt, VirtualSocket, VirtualSocketStream};
-use pingora::protocols::tls::ALPN;
+use pingora::protocols::l4::virt::VirtualSocketStream;
+use pingora::protocols::tls::{ALPN, CaType};
 use pingora::upstreams::peer::HttpPeer;
-use pingora::{Error, ErrorType};
 use sallygate_compiler::address;
 use sallygate_compiler::canonical::{Authority, Scheme};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::task::JoinSet;
 
 use super::guard::{self, OwnListeners};
+use super::pool::{Pool, Protocol};
+use super::race::{Racing, race};
 use super::resolve::ResolveError;
-use super::{Destination, Resolver};
+use super::wire::UpstreamWire;
+use super::{Destination, Journey, Resolver};
 use crate::denial::{Code, Denial};
-
-/// How long an address gets before the next one is tried beside it (RFC 8305 §5).
-const NEXT_ATTEMPT: Duration = Duration::from_millis(250);
 
 /// What of an exchange decides which pooled connections it may use.
 #[derive(Debug, Hash)]
@@ -87,33 +83,157 @@ fn refused(authority: &Authority) -> Denial {
     )
 }
 
-/// A peer for `authority` at `addresses`, which are checked and not empty.
-pub(crate) fn peer(
-    scheme: Scheme,
-    authority: &Authority,
-    addresses: &[SocketAddr],
-    destination: &Destination,
-    grouping: &Grouping<'_>,
-) -> Option<HttpPeer> {
-    let first = *addresses.first()?;
-    let tls = scheme == Scheme::Https;
-    let mut peer = HttpPeer::new(first, tls, authority.host.as_str().to_owned());
-    peer.group_key = group_key(scheme, authority, addresses, destination, grouping);
-    let options = &mut peer.options;
-    options.alpn = if grouping.offer_h2 && tls { ALPN::H2H1 } else { ALPN::H1 };
-    options.max_h2_streams = 100;
-    options.connection_timeout = Some(destination.connect);
-    options.total_connection_timeout = Some(destination.connect);
-    options.read_timeout =
-        Some(destination.first_byte.unwrap_or(destination.idle).min(destination.idle));
-    options.write_timeout = Some(destination.idle);
-    options.idle_timeout = Some(Duration::from_secs(60));
-    options.ca.clone_from(&destination.ca);
-    if addresses.len() > 1 || grouping.is_upgrade {
-        let yields = grouping.is_upgrade;
-        options.custom_l4 = Some(Arc::new(Racing { addresses: addresses.to_vec(), yields }));
+/// An upstream as it is connected to: addresses that were checked, and what TLS is to verify.
+#[derive(Debug)]
+pub(crate) struct Place {
+    addresses: Vec<SocketAddr>,
+    tls: bool,
+    offers_h2: bool,
+    authority: Arc<Authority>,
+    ca: Option<Arc<CaType>>,
+    connect: Duration,
+    first_byte: Duration,
+    idle: Duration,
+    /// Stands for everything that a pooled stream must have in common with the exchange.
+    key: u64,
+}
+
+impl Place {
+    /// The place of `authority` at `addresses`, which are checked; `None` when there are none.
+    pub(crate) fn new(
+        scheme: Scheme,
+        authority: &Arc<Authority>,
+        addresses: Vec<SocketAddr>,
+        (destination, grouping): (&Destination, &Grouping<'_>),
+    ) -> Option<Self> {
+        addresses.first()?;
+        Some(Self {
+            key: group_key(scheme, authority, &addresses, destination, grouping),
+            addresses,
+            tls: scheme == Scheme::Https,
+            offers_h2: grouping.offer_h2,
+            authority: Arc::clone(authority),
+            ca: destination.ca.clone(),
+            connect: destination.connect,
+            first_byte: destination.first_byte.unwrap_or(destination.idle).min(destination.idle),
+            idle: destination.idle,
+        })
     }
-    Some(peer)
+
+    /// A peer that is connected to with TLS, where there is any, and this offer.
+    fn peer(&self, offer: ALPN) -> Option<HttpPeer> {
+        let mut peer = HttpPeer::new(
+            *self.addresses.first()?,
+            self.tls,
+            self.authority.host.as_str().to_owned(),
+        );
+        peer.group_key = self.key;
+        let options = &mut peer.options;
+        options.alpn = offer;
+        options.connection_timeout = Some(self.connect);
+        options.total_connection_timeout = Some(self.connect);
+        options.ca.clone_from(&self.ca);
+        if self.addresses.len() > 1 {
+            options.custom_l4 = Some(Arc::new(Racing { addresses: self.addresses.clone() }));
+        }
+        self.set_timeouts(&mut peer);
+        Some(peer)
+    }
+
+    fn set_timeouts(&self, peer: &mut HttpPeer) {
+        let options = &mut peer.options;
+        options.read_timeout = Some(self.first_byte);
+        options.write_timeout = Some(self.idle);
+    }
+
+    /// A peer that Pingora speaks HTTP/2 to, on connections of its own.
+    pub(crate) fn h2_peer(&self) -> Option<HttpPeer> {
+        let mut peer = self.peer(ALPN::H2)?;
+        peer.options.max_h2_streams = 100;
+        peer.options.idle_timeout = Some(super::pool::IDLE_MAX);
+        Some(peer)
+    }
+
+    /// A peer that Pingora speaks HTTP/1 to, through an [`UpstreamWire`]. For Pingora it is one in
+    /// clear text: TLS lies below.
+    pub(crate) fn h1_peer(
+        self: &Arc<Self>,
+        journey: Arc<Journey>,
+        pool: &Arc<Pool>,
+    ) -> Option<HttpPeer> {
+        let mut peer = HttpPeer::new(*self.addresses.first()?, false, String::new());
+        peer.group_key = self.key;
+        peer.options.alpn = ALPN::H1;
+        peer.options.total_connection_timeout = Some(self.connect);
+        let dialer = Dialer { place: Arc::clone(self), journey, pool: Arc::clone(pool) };
+        peer.options.custom_l4 = Some(Arc::new(dialer));
+        self.set_timeouts(&mut peer);
+        Some(peer)
+    }
+
+    /// Which protocol is to be spoken, where there is no choice or it was made not long ago.
+    pub(crate) fn known_protocol(&self, pool: &Pool) -> Option<Protocol> {
+        if self.tls && self.offers_h2 { pool.protocol(self.key) } else { Some(Protocol::Http1) }
+    }
+
+    /// Which protocol the upstream speaks when it has the choice. It is asked by connecting; what
+    /// it chose is remembered, and a stream of HTTP/1 is kept for the exchange that asked.
+    pub(crate) async fn ask_protocol(&self, pool: &Pool) -> pingora::Result<Protocol> {
+        let Some(stream) = self.open(pool, ALPN::H2H1).await? else { return Ok(Protocol::Http1) };
+        let protocol = match stream.selected_alpn_proto() {
+            Some(ALPN::H2) => Protocol::Http2,
+            Some(ALPN::H1 | ALPN::H2H1 | ALPN::Custom(_)) | None => Protocol::Http1,
+        };
+        pool.learn(self.key, protocol);
+        if protocol == Protocol::Http1 {
+            pool.put(self.key, stream);
+        }
+        Ok(protocol)
+    }
+
+    /// Has the upstream asked again which protocol it speaks.
+    pub(crate) fn forget_protocol(&self, pool: &Pool) {
+        pool.forget(self.key);
+    }
+
+    /// Remembers that HTTP/2 did not come of it, whatever was negotiated.
+    pub(crate) fn prefer_h1(&self, pool: &Pool) {
+        pool.learn(self.key, Protocol::Http1);
+    }
+
+    async fn open(&self, pool: &Pool, offer: ALPN) -> pingora::Result<Option<Stream>> {
+        let Some(peer) = self.peer(offer) else { return Ok(None) };
+        pool.connector.new_stream(&peer).await.map(Some)
+    }
+}
+
+/// Gives Pingora the stream of one exchange: one from the pool, or a new one.
+#[derive(Debug)]
+struct Dialer {
+    place: Arc<Place>,
+    journey: Arc<Journey>,
+    pool: Arc<Pool>,
+}
+
+#[async_trait]
+impl L4Connect for Dialer {
+    async fn connect(&self, _address: &PingoraAddr) -> pingora::Result<L4Stream> {
+        let place = &self.place;
+        // What becomes something else was never anybody else's.
+        let pooled = if self.journey.is_upgrade { None } else { self.pool.take(place.key) };
+        self.journey.reused.store(pooled.is_some(), Ordering::Relaxed);
+        let stream = match pooled {
+            Some(stream) => Some(stream),
+            // In a box of its own: a handshake is large, and nearly always there is none.
+            None => Box::pin(place.open(&self.pool, ALPN::H1)).await?,
+        };
+        let stream = stream.ok_or_else(|| {
+            pingora::Error::explain(pingora::ErrorType::ConnectError, "no address")
+        })?;
+        let journey = Arc::clone(&self.journey);
+        let wire = UpstreamWire::new(stream, journey, Arc::clone(&self.pool), place.key);
+        Ok(VirtualSocketStream::new(Box::new(wire)).into())
+    }
 }
 
 /// Pingora's own pool key leaves out the CA, the ALPN offer and the credential; a connection made
@@ -132,123 +252,6 @@ fn group_key(
 pub(super) fn keyed_hash(value: &impl Hash) -> u64 {
     static KEY: OnceLock<RandomState> = OnceLock::new();
     KEY.get_or_init(RandomState::new).hash_one(value)
-}
-
-/// Connects to whichever of several addresses answers first.
-#[derive(Debug)]
-struct Racing {
-    addresses: Vec<SocketAddr>,
-    /// See [`Yielding`].
-    yields: bool,
-}
-
-#[async_trait]
-impl L4Connect for Racing {
-    async fn connect(&self, _address: &PingoraAddr) -> pingora::Result<L4Stream> {
-        let stream = race(&self.addresses)
-            .await
-            .map_err(|e| Error::because(error_type(&e), "connecting to the upstream", e))?;
-        if self.yields {
-            let yielding = Yielding { stream, has_written: false };
-            return Ok(VirtualSocketStream::new(Box::new(yielding)).into());
-        }
-        Ok(stream.into())
-    }
-}
-
-/// A stream that lets others go first when it is read after a write.
-///
-/// Pingora 0.9.1 ends an upgraded exchange when a 101 is read before the (empty) request body was
-/// taken note of: both are waited for in one `select!`, and an upstream that answers at once can
-/// make both ready. Yielding once after a write settles the order.
-#[derive(Debug)]
-struct Yielding {
-    stream: TcpStream,
-    has_written: bool,
-}
-
-impl AsyncRead for Yielding {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        if std::mem::take(&mut self.has_written) {
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
-        }
-        Pin::new(&mut self.stream).poll_read(cx, buf)
-    }
-}
-
-impl AsyncWrite for Yielding {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        self.has_written = true;
-        Pin::new(&mut self.stream).poll_write(cx, buf)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-}
-
-impl VirtualSocket for Yielding {
-    fn set_socket_option(&self, option: VirtualSockOpt) -> io::Result<()> {
-        if matches!(option, VirtualSockOpt::NoDelay) {
-            return self.stream.set_nodelay(true);
-        }
-        // Keep-alive is set by nobody: the exchange's own silence limit ends a dead peer.
-        Ok(())
-    }
-}
-
-#[expect(
-    clippy::wildcard_enum_match_arm,
-    reason = "the enum is the library's and grows without us"
-)]
-fn error_type(error: &std::io::Error) -> ErrorType {
-    match error.kind() {
-        std::io::ErrorKind::ConnectionRefused => ErrorType::ConnectRefused,
-        std::io::ErrorKind::TimedOut => ErrorType::ConnectTimedout,
-        std::io::ErrorKind::HostUnreachable | std::io::ErrorKind::NetworkUnreachable => {
-            ErrorType::ConnectNoRoute
-        }
-        _ => ErrorType::ConnectError,
-    }
-}
-
-/// Happy eyeballs (RFC 8305) over addresses that were checked.
-async fn race(addresses: &[SocketAddr]) -> std::io::Result<TcpStream> {
-    let mut waiting = addresses.iter().copied();
-    let mut attempts = JoinSet::new();
-    let mut last = std::io::Error::from(std::io::ErrorKind::AddrNotAvailable);
-    loop {
-        if let Some(address) = waiting.next() {
-            attempts.spawn(TcpStream::connect(address));
-        } else if attempts.is_empty() {
-            return Err(last);
-        }
-        let more = waiting.len() > 0;
-        tokio::select! {
-            Some(done) = attempts.join_next() => match done {
-                Ok(Ok(stream)) => {
-                    stream.set_nodelay(true)?;
-                    return Ok(stream);
-                }
-                Ok(Err(error)) => last = error,
-                Err(_) => {}
-            },
-            () = tokio::time::sleep(NEXT_ATTEMPT), if more => {}
-        }
-    }
 }
 
 /// Opens a connection for a tunnel.
