@@ -20,7 +20,10 @@ impl<'s> Compiler<'s> {
         // Of two with one id, the first is the same one however they come.
         bindings.sort_by_cached_key(|binding| {
             let start = binding.places.find("").map(|place| place.span.start);
-            let rest = serde_json::to_string(binding).unwrap_or_default();
+            let rest = match start {
+                Some(_) => String::new(),
+                None => serde_json::to_string(binding).unwrap_or_default(),
+            };
             (binding.id.clone(), start, rest)
         });
         for same in bindings.chunk_by(|a, b| a.id == b.id) {

@@ -74,14 +74,18 @@ impl<'s> Compiler<'s> {
         }
         let templates = &bound.definition.compile_binding.routes;
         let definition = &bound.target.definition;
-        let message = match templates.iter().any(|template| template.name == *name) {
-            true => format!("`{definition}` gives no route `{name}` for this configuration"),
-            false => format!("`{definition}` has no route `{name}`"),
+        let mut diagnostic = if templates.iter().any(|template| template.name == *name) {
+            let message = format!("`{definition}` gives no route `{name}` for this configuration");
+            let mut names: Vec<&str> = given.iter().map(|route| route.name.as_str()).collect();
+            names.sort_unstable();
+            let help = format!("it gives: {}", names.join(", "));
+            Diagnostic::error("BAD_VALUE", message).help(help)
+        } else {
+            let message = format!("`{definition}` has no route `{name}`");
+            let names = templates.iter().map(|template| template.name.as_str());
+            with_suggestion(Diagnostic::error("BAD_VALUE", message), name, names)
         };
-        let mut diagnostic = Diagnostic::error("BAD_VALUE", message);
         diagnostic.place.clone_from(place);
-        let names = templates.iter().map(|template| template.name.as_str());
-        let diagnostic = with_suggestion(diagnostic, name, names);
         self.report(diagnostic.about(&bound.binding.id, "routes"));
     }
 

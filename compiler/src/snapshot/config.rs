@@ -388,6 +388,7 @@ fn connection(
     let method = method(&mut table, definition);
     places.add("", table.place());
     places.add("connectionMethod", table.place_of("method"));
+    places.add("connectionCredentials", table.place_of("credentials"));
     let config = table.value("config").map_or_else(nothing, |located| {
         places.add_below("connectionConfig", located.places);
         located.value

@@ -60,6 +60,7 @@ fn pages() -> Vec<(String, String)> {
         ("configuration.md", configuration()),
         ("policy.md", policy()),
         ("definition.schema.json", super::schema::definition()),
+        ("plan.schema.json", super::schema::plan()),
     ];
     let fixed = fixed.map(|(name, text)| (name.to_owned(), text));
     fixed.into_iter().chain(integrations()).collect()

@@ -1,4 +1,4 @@
-//! JSON Schemas of the files that people write, for their editors.
+//! JSON Schemas of files: of those that people write, for their editors, and of plans.
 
 use crate::exit::Outcome;
 use crate::print;
@@ -13,13 +13,20 @@ pub(crate) struct Options {
 enum Of {
     /// An integration definition
     Definition,
+    /// A compiled plan
+    Plan,
 }
 
 pub(crate) fn run(options: &Options) -> Outcome {
     match options.of {
         Of::Definition => print::data(definition().trim_end()),
+        Of::Plan => print::data(plan().trim_end()),
     }
     Ok(())
+}
+
+pub(super) fn plan() -> String {
+    format!("{:#}\n", sallygate_compiler::plan::schema())
 }
 
 pub(super) fn definition() -> String {
