@@ -1,9 +1,8 @@
 //! Plans as bytes: read strictly, written canonically, named by their digest.
 
-use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::{PLAN_BYTES_MAX, Plan, SCHEMA_VERSION};
+use super::{PLAN_BYTES_MAX, Plan, SCHEMA_VERSION, canonical_json};
 use crate::diagnostic::{Diagnostic, Diagnostics, Place};
 
 impl Plan {
@@ -42,25 +41,19 @@ impl Plan {
 
     /// RFC 8785 canonical JSON, with the digest as it is.
     pub fn to_canonical_json(&self) -> String {
-        canonical_json(self)
+        // INVARIANT: a plan holds strings, finite numbers, lists and maps with string keys, so
+        // there is nothing in it that has no canonical form.
+        canonical_json::to_string(self).unwrap_or_default()
     }
 
     /// Computes the digest and writes it into the plan.
     pub fn seal(&mut self) {
-        let mut value = serde_json::to_value(&*self).unwrap_or_default();
-        if let Some(fields) = value.as_object_mut() {
-            fields.remove("digest");
-        }
-        let hash = Sha256::digest(canonical_json(&value).as_bytes());
+        // An empty digest is not written.
+        self.digest.clear();
+        let hash = Sha256::digest(self.to_canonical_json().as_bytes());
         let hex: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
         self.digest = format!("sha256:{hex}");
     }
-}
-
-/// INVARIANT: a plan holds strings, integers, lists and maps with string keys, and writing to
-/// memory does not fail; so there is nothing in it that has no canonical form.
-fn canonical_json(value: &impl Serialize) -> String {
-    serde_json_canonicalizer::to_string(value).unwrap_or_default()
 }
 
 fn invalid_json(name: &str, bytes: &[u8], error: &serde_json::Error) -> Diagnostics {

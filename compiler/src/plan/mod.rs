@@ -4,6 +4,7 @@
 //! credentials and never a secret.
 
 mod assertion;
+mod canonical_json;
 mod credential;
 mod injection;
 mod limits;
@@ -42,7 +43,7 @@ pub const PLAN_BYTES_MAX: usize = 1 << 30;
 pub struct Plan {
     pub schema_version: u32,
     /// `sha256:` and 64 hex digits, over the canonical JSON of the plan without this field.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub digest: String,
     pub organization_id: String,
     pub sandbox_profile_id: String,
