@@ -218,6 +218,11 @@ impl Segment {
                 Err(PathPatternError::Parameter)
             };
         }
+        // What most segments are made of means the same however it is read.
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+        if !text.is_empty() && text.bytes().all(plain) {
+            return Ok(Self::Literal(text.to_owned()));
+        }
         if text.contains(['{', '}']) {
             return Err(PathPatternError::Parameter);
         }

@@ -6,6 +6,8 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
 
+use foldhash::fast::FixedState;
+
 use crate::canonical::{Host, Scheme};
 use crate::pattern::{HostPattern, PathPattern, Segment};
 use crate::plan::{Action, Plan, Route};
@@ -76,12 +78,15 @@ impl<'p> Tree<'p> {
     pub(crate) fn new(plan: &'p Plan, parsed: &'p [Parsed]) -> Self {
         let (nodes, levels, managed) = (Vec::new(), BTreeMap::new(), HashSet::new());
         let mut tree = Self { plan, parsed, nodes, levels, managed };
+        let mut levels = Levels::default();
         for ((route, parsed), at) in plan.egress_routes.iter().zip(parsed).zip(0u32..) {
             if !route.inject.is_empty() {
                 tree.managed.extend(&parsed.hosts);
             }
-            tree.place(route, parsed, at);
+            tree.place(&mut levels, (route, parsed, at));
         }
+        tree.levels =
+            levels.into_iter().map(|((s, p, h, d), level)| (key(s, p, h, d), level)).collect();
         tree.order();
         tree
     }
@@ -105,6 +110,15 @@ impl<'p> Tree<'p> {
 
     pub(super) fn node(&self, node: u32) -> Option<&Node<'p>> {
         self.nodes.get(usize::try_from(node).ok()?)
+    }
+
+    /// Where a pattern with these segments leads below `root`, by its own literals and parameters.
+    pub(super) fn follow(&self, root: u32, segments: &[Segment]) -> Option<&Node<'p>> {
+        let mut node = self.node(root)?;
+        for segment in segments {
+            node = self.node(node.child(segment)?)?;
+        }
+        Some(node)
     }
 
     pub(super) fn is_managed(&self, host: &Host) -> bool {
@@ -146,13 +160,12 @@ impl<'p> Tree<'p> {
         keys.filter_map(|key| self.levels.get(&key)).collect()
     }
 
-    fn place(&mut self, route: &Route, parsed: &'p Parsed, at: u32) {
+    fn place(&mut self, levels: &mut Levels<'p>, (route, parsed, at): (&Route, &'p Parsed, u32)) {
         for host in &parsed.hosts {
             for &port in &parsed.ports {
                 let (scheme, by_default) = (route.r#match.scheme, !parsed.ports_listed);
-                let key = LevelKey { scheme, port, host: host.clone(), by_default };
                 let nodes = &mut self.nodes;
-                let level = self.levels.entry(key).or_default();
+                let level = levels.entry((scheme, port, host, by_default)).or_default();
                 level.routes.push(at);
                 let root = match route.action {
                     Action::Tunnel => {
@@ -189,6 +202,13 @@ impl<'p> Tree<'p> {
             level.tunnels.sort_by(|a, b| rank(a).2.cmp(rank(b).2));
         }
     }
+}
+
+/// Levels by their key, before they are put in order.
+type Levels<'p> = HashMap<(Scheme, u16, &'p HostPattern, bool), Level, FixedState>;
+
+fn key(scheme: Scheme, port: u16, host: &HostPattern, by_default: bool) -> LevelKey {
+    LevelKey { scheme, port, host: host.clone(), by_default }
 }
 
 fn push(nodes: &mut Vec<Node<'_>>) -> u32 {
@@ -249,7 +269,8 @@ impl State {
 
     pub(super) fn step(&self, tree: &Tree<'_>, step: Step<'_>) -> Self {
         let below = |items: &Vec<Item>| {
-            let mut next = Vec::with_capacity(items.len() + 2);
+            let most = if items.is_empty() { 0 } else { items.len() + 2 };
+            let mut next = Vec::with_capacity(most);
             for item in items {
                 match item {
                     Item::Tail(_) => next.push(*item),

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use foldhash::fast::FixedState;
+
 use super::check::Parsed;
 use super::decide::{ANY, Decision, Decisions, NONE};
 use super::index::{Index, Item, Kind, Level, Text};
@@ -33,6 +35,9 @@ pub(super) struct Placed {
     pub(super) conditions: usize,
 }
 
+/// Levels by their key, before they are put in order.
+type Levels<'p> = HashMap<(Scheme, u16, &'p HostPattern, bool), (Level, Vec<Item>), FixedState>;
+
 /// An index in the making.
 #[derive(Debug)]
 pub(super) struct Builder<'p> {
@@ -41,6 +46,7 @@ pub(super) struct Builder<'p> {
     index: Index,
     trie: Growing<'p>,
     texts: HashMap<&'p str, Text>,
+    growing: Levels<'p>,
     levels: BTreeMap<LevelKey, (Level, Vec<Item>)>,
     placed: Vec<Placed>,
     items: usize,
@@ -50,7 +56,8 @@ impl<'p> Builder<'p> {
     pub(super) fn new(plan: &'p Plan, parsed: &'p [Parsed]) -> Self {
         let (index, texts, levels) = (Index::default(), HashMap::new(), BTreeMap::new());
         let (trie, placed) = (Growing::default(), Vec::new());
-        Self { plan, parsed, index, trie, texts, levels, placed, items: 0 }
+        let growing = HashMap::default();
+        Self { plan, parsed, index, trie, texts, growing, levels, placed, items: 0 }
     }
 
     /// `None` when the plan names more places than a table holds.
@@ -63,6 +70,14 @@ impl<'p> Builder<'p> {
             }
             self.route(route, parsed, at);
         }
+        let levels = std::mem::take(&mut self.growing).into_iter();
+        let key = |(scheme, port, host, by_default): (Scheme, u16, &HostPattern, bool)| LevelKey {
+            scheme,
+            port,
+            host: host.clone(),
+            by_default,
+        };
+        self.levels = levels.map(|(place, level)| (key(place), level)).collect();
         let list = self.lists();
         let (trie, places) = std::mem::take(&mut self.trie).finish();
         for (level, _) in self.levels.values_mut() {
@@ -80,9 +95,9 @@ impl<'p> Builder<'p> {
         for host in &parsed.hosts {
             for &port in &parsed.ports {
                 let (scheme, by_default) = (route.r#match.scheme, !parsed.ports_listed);
-                let key = LevelKey { scheme, port, host: host.clone(), by_default };
+                let place = (scheme, port, host, by_default);
                 let (level, items) =
-                    self.levels.entry(key).or_insert_with(|| (Level::EMPTY, Vec::new()));
+                    self.growing.entry(place).or_insert_with(|| (Level::EMPTY, Vec::new()));
                 let paths = 0..u32::try_from(parsed.paths.len()).unwrap_or(0);
                 items.extend(paths.map(|path| Item { route: at, path }));
                 if !is_searched(route.action) {

@@ -3,6 +3,8 @@
 
 use std::collections::HashSet;
 
+use foldhash::fast::FixedState;
+
 use super::analyse::Finding;
 use super::decide::{ANY, METHODS_MAX};
 use super::{RouteIndex, is_searched};
@@ -51,12 +53,12 @@ pub(crate) struct Checker<'p> {
     plan: &'p Plan,
     pub(crate) methods: Vec<Box<str>>,
     pub(crate) findings: Vec<Finding>,
-    ids: HashSet<&'p str>,
+    ids: HashSet<&'p str, FixedState>,
 }
 
 impl<'p> Checker<'p> {
     pub(crate) fn new(plan: &'p Plan) -> Self {
-        Self { plan, methods: Vec::new(), findings: Vec::new(), ids: HashSet::new() }
+        Self { plan, methods: Vec::new(), findings: Vec::new(), ids: HashSet::default() }
     }
 
     pub(crate) fn routes(&mut self) -> Vec<Parsed> {

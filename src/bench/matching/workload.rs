@@ -79,6 +79,7 @@ pub(crate) fn plan(routes: usize) -> Result<Plan, Diagnostics> {
         let wanted = Match { hosts, paths, ..first.r#match.clone() };
         Route { route_id: format!("b/{at:07}"), r#match: wanted, ..first.clone() }
     };
+    plan.digest.clear();
     let one = std::mem::take(&mut plan.egress_routes);
     plan.egress_routes =
         one.iter().flat_map(|first| (0..routes).map(|at| route(first, at))).collect();
