@@ -1,8 +1,14 @@
 //! What the analysis claims about all requests is true of every request of a small universe, and
 //! nothing that is true there is missed.
 
-#![expect(clippy::unwrap_used, reason = "a panic here fails the test")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    reason = "a panic here fails the test"
+)]
 
+mod specification;
 mod universe;
 
 use std::collections::BTreeSet;
@@ -11,9 +17,11 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use sallygate_compiler::analysis::{Witness, diff};
 use sallygate_compiler::canonical;
+use sallygate_compiler::content::Content;
 use sallygate_compiler::pattern::HostPattern;
-use sallygate_compiler::plan::{Action, Assertion, CredentialOnly, Match, Unmatched};
-use sallygate_compiler::table::{RouteTable, Verdict};
+use sallygate_compiler::plan::{Action, Assertion, CredentialOnly, Match, Route, Unmatched};
+use sallygate_compiler::table::{HostClass, RouteTable, Verdict};
+use specification::Rank;
 use universe::{Judge, Request, outcome, pattern, plan, requests, route, routes, unmatched};
 
 fn witnessed(witness: &Witness, table: &RouteTable) -> String {
@@ -62,6 +70,14 @@ fn taken_by(table: &RouteTable, request: &Request) -> Option<usize> {
     }
 }
 
+fn tunnelled_by(table: &RouteTable, request: &Request) -> Option<usize> {
+    let host = canonical::host(request.host.as_bytes()).unwrap();
+    match table.host_class(&host, request.port) {
+        HostClass::Tunnel(route) => usize::try_from(route.0).ok(),
+        HostClass::Intercept | HostClass::Unknown | HostClass::Passthrough => None,
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
 
@@ -72,11 +88,9 @@ proptest! {
             return Ok(());
         };
         let all = requests();
-        let winners: BTreeSet<usize> = all.iter().filter_map(|r| taken_by(&table, r)).collect();
+        let mut winners: BTreeSet<usize> = all.iter().filter_map(|r| taken_by(&table, r)).collect();
+        winners.extend(all.iter().filter_map(|r| tunnelled_by(&table, r)));
         for (at, route) in plan.egress_routes.iter().enumerate() {
-            if route.action == Action::Tunnel {
-                continue;
-            }
             let start = format!("route `{}` can never win", route.route_id);
             let warned = found.iter().any(|d| d.message.starts_with(&start));
             prop_assert_eq!(warned, !winners.contains(&at), "{} {:#?}", &found, route);
@@ -142,5 +156,59 @@ proptest! {
         let found = RouteTable::build(Arc::new(plan)).err();
         let violated = found.as_ref().is_some_and(|f| f.iter().any(|d| d.code == "ASSERTION_VIOLATED"));
         prop_assert_eq!(violated, broken.is_some(), "{:?} {:?}", found, broken);
+    }
+}
+
+/// The request for the specification, which reads it anew.
+fn plainly(request: &Request) -> specification::Request {
+    let mut headers: Vec<(String, Vec<String>)> = Vec::new();
+    for (name, value) in &request.headers {
+        match headers.iter_mut().find(|(known, _)| known == name) {
+            Some((_, values)) => values.push((*value).to_owned()),
+            None => headers.push(((*name).to_owned(), vec![(*value).to_owned()])),
+        }
+    }
+    specification::Request {
+        scheme: request.scheme,
+        host: request.host.to_owned(),
+        port: request.port,
+        method: request.method.to_owned(),
+        target: format!("{}{}", request.path, request.query),
+        headers,
+        content: Content::UNREAD,
+    }
+}
+
+/// Whether two routes match with precedence that differs in nothing, and do different things.
+fn contradict(routes: &[Route], request: &specification::Request) -> bool {
+    let allowing = routes.iter().filter(|r| matches!(r.action, Action::Allow | Action::Hold));
+    let matching: Vec<(&Route, Vec<Rank>)> =
+        allowing.filter_map(|r| Some((r, specification::outcome(r, request).ok()?))).collect();
+    let same = |a: &Rank, b: &Rank| (a.0, a.1, &a.2, a.3, a.4) == (b.0, b.1, &b.2, b.3, b.4);
+    let effect = |r: &Route| (r.action, r.inject.clone(), r.limits.clone());
+    matching.iter().enumerate().any(|(at, (first, ranks))| {
+        matching.iter().take(at).any(|(second, others)| {
+            effect(first) != effect(second)
+                && ranks.iter().any(|a| others.iter().any(|b| same(a, b)))
+        })
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+
+    #[test]
+    fn routes_conflict_exactly_when_some_request_is_matched_by_both_alike(
+        routes in routes(3, 2),
+    ) {
+        // That tunnels contradict each other is told apart from requests, by host and port.
+        let routes: Vec<Route> =
+            routes.into_iter().filter(|route| route.action != Action::Tunnel).collect();
+        let plan = plan(routes.clone(), Unmatched::Deny);
+        let found = RouteTable::build(Arc::new(plan)).err();
+        let conflicts = found.as_ref().is_some_and(|f| f.iter().any(|d| d.code == "ROUTE_CONFLICT"));
+        let all = requests();
+        let shown = all.iter().find(|request| contradict(&routes, &plainly(request)));
+        prop_assert_eq!(conflicts, shown.is_some(), "{:?} {:?}", found, shown);
     }
 }

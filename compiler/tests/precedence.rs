@@ -8,207 +8,35 @@
     reason = "a specification is to be read; a panic in it fails the test"
 )]
 
-use std::cmp::Reverse;
+mod specification;
+
 use std::sync::Arc;
 
 use proptest::prelude::*;
-use sallygate_compiler::canonical::{self, Host, Scheme, Target};
+use sallygate_compiler::canonical::{self, Scheme, Target};
+use sallygate_compiler::content::Content;
 use sallygate_compiler::diagnostic::Severity;
-use sallygate_compiler::key::{HeaderValue, Headers, MatchKey};
+use sallygate_compiler::key::MatchKey;
 use sallygate_compiler::plan::{
     Action, Clear, Condition, CredentialReference, Injection, InjectionKind, Limits, Match, Plan,
     Route, Timeouts, Unmatched, Upstream,
 };
-use sallygate_compiler::table::{Miss, RouteIndex, RouteTable, Verdict};
-
-// ---- the specification -------------------------------------------------------------------------
-
-/// Lower is better.
-type Rank = ((u8, Reverse<usize>), bool, Vec<u8>, bool, Reverse<usize>, String);
-
-fn host_rank(pattern: &str, host: &Host) -> Option<(u8, Reverse<usize>)> {
-    let labels: Vec<&str> = host.as_str().split('.').collect();
-    let wildcard = |suffix: &str| {
-        let suffix: Vec<&str> = suffix.split('.').collect();
-        let more = labels.len().checked_sub(suffix.len())?;
-        (host.ip().is_none() && labels[more..] == suffix[..] && more > 0).then_some(more)
-    };
-    if pattern == "*" {
-        return Some((3, Reverse(0)));
-    }
-    if let Some(suffix) = pattern.strip_prefix("**.") {
-        return wildcard(suffix).map(|_| (2, Reverse(suffix.len())));
-    }
-    if let Some(suffix) = pattern.strip_prefix("*.") {
-        return wildcard(suffix).filter(|more| *more == 1).map(|_| (1, Reverse(suffix.len())));
-    }
-    (pattern == host.as_str()).then_some((0, Reverse(pattern.len())))
-}
-
-fn path_rank(pattern: &str, path: &str) -> Option<Vec<u8>> {
-    const END: u8 = 0;
-    const LITERAL: u8 = 1;
-    const PARAMETER: u8 = 2;
-    const TAIL: u8 = 3;
-    let mut parts = path[1..].split('/');
-    let mut rank = Vec::new();
-    for wanted in pattern[1..].split('/') {
-        if wanted == "**" {
-            rank.push(TAIL);
-            return Some(rank);
-        }
-        let part = parts.next()?;
-        if wanted.starts_with('{') {
-            if part.is_empty() {
-                return None;
-            }
-            rank.push(PARAMETER);
-        } else if wanted == part {
-            rank.push(LITERAL);
-        } else {
-            return None;
-        }
-    }
-    rank.push(END);
-    parts.next().is_none().then_some(rank)
-}
-
-fn condition_holds(condition: &Condition, values: &[String], deny: bool) -> bool {
-    match (&condition.equals, condition.present) {
-        (Some(wanted), _) if deny => values.contains(wanted),
-        (Some(wanted), _) => values == [wanted.clone()],
-        (None, Some(true)) if deny => !values.is_empty(),
-        (None, Some(true)) => values.len() == 1,
-        (None, _) => values.is_empty(),
-    }
-}
-
-fn outcome(route: &Route, request: &Request) -> Result<Vec<Rank>, Miss> {
-    let wanted = &route.r#match;
-    let deny = route.action == Action::Deny;
-    let port = match &wanted.ports {
-        Some(ports) => ports.contains(&request.port),
-        None => request.port == wanted.scheme.default_port(),
-    };
-    let host = canonical::host(request.host.as_bytes()).unwrap();
-    let hosts: Vec<_> = wanted.hosts.iter().filter_map(|p| host_rank(p, &host)).collect();
-    if hosts.is_empty() || !port || wanted.scheme != request.scheme {
-        return Err(Miss::Host);
-    }
-    let target = canonical::target(request.target.as_bytes()).unwrap();
-    let paths: Vec<_> = wanted.paths.iter().filter_map(|p| path_rank(p, target.path())).collect();
-    if paths.is_empty() {
-        return Err(Miss::Path);
-    }
-    if wanted.methods.as_ref().is_some_and(|methods| !methods.contains(&request.method)) {
-        return Err(Miss::Method);
-    }
-    let header = |c: &Condition| condition_holds(c, request.named(&request.headers, &c.name), deny);
-    let query = |c: &Condition| condition_holds(c, &request.parameters(&c.name), deny);
-    if !wanted.headers.iter().all(header) || !wanted.query.iter().all(query) {
-        return Err(Miss::Condition);
-    }
-    if !deny && !wanted.allow_encoded_slash && target.has_encoded_slash() {
-        return Err(Miss::EncodedSlash);
-    }
-    if !deny && !wanted.allow_empty_segments && target.has_empty_segment() {
-        return Err(Miss::EmptySegment);
-    }
-    let conditions = Reverse(wanted.headers.len() + wanted.query.len());
-    let mut ranks = Vec::new();
-    for host in hosts {
-        for path in &paths {
-            let (any_port, any_method) = (wanted.ports.is_none(), wanted.methods.is_none());
-            let id = route.route_id.clone();
-            ranks.push((host, any_port, path.clone(), any_method, conditions, id));
-        }
-    }
-    Ok(ranks)
-}
-
-fn specification(plan: &Plan, request: &Request) -> Verdict {
-    let (mut denies, mut allows, mut furthest) = (Vec::new(), Vec::new(), Miss::Host);
-    for (index, route) in plan.egress_routes.iter().enumerate() {
-        let index = RouteIndex(u32::try_from(index).unwrap());
-        match outcome(route, request) {
-            Ok(ranks) => {
-                let list = if route.action == Action::Deny { &mut denies } else { &mut allows };
-                list.extend(ranks.into_iter().map(|rank| (rank, index, route.action)));
-            }
-            Err(miss) if route.action != Action::Deny => furthest = furthest.max(miss),
-            // A deny that does not match is no candidate for being let through.
-            Err(miss) => furthest = furthest.max(miss.min(Miss::Path)),
-        }
-    }
-    denies.sort_by(|a: &(Rank, RouteIndex, Action), b| a.0.cmp(&b.0));
-    allows.sort_by(|a: &(Rank, RouteIndex, Action), b| a.0.cmp(&b.0));
-    if let Some((_, index, _)) = denies.first() {
-        return Verdict::Deny(*index);
-    }
-    match allows.first() {
-        Some((_, index, Action::Hold)) => return Verdict::Hold(*index),
-        Some((_, index, _)) => return Verdict::Allow(*index),
-        None => {}
-    }
-    let host = canonical::host(request.host.as_bytes()).unwrap();
-    let managed = plan.egress_routes.iter().any(|route| {
-        let names = |pattern: &String| host_rank(pattern, &host).is_some();
-        !route.inject.is_empty() && route.r#match.hosts.iter().any(names)
-    });
-    match plan.unmatched {
-        Unmatched::Passthrough if !managed => Verdict::Passthrough,
-        Unmatched::Passthrough | Unmatched::Deny => Verdict::NoRoute { managed, reason: furthest },
-    }
-}
-
-// ---- requests and plans ------------------------------------------------------------------------
-
-#[derive(Clone, Debug)]
-struct Request {
-    scheme: Scheme,
-    host: String,
-    port: u16,
-    method: String,
-    target: String,
-    headers: Vec<(String, Vec<String>)>,
-}
-
-impl Request {
-    fn named<'r>(&self, list: &'r [(String, Vec<String>)], name: &str) -> &'r [String] {
-        list.iter().find(|(n, _)| n == name).map(|(_, values)| &values[..]).unwrap_or_default()
-    }
-
-    fn parameters(&self, name: &str) -> Vec<String> {
-        let query = self.target.split_once('?').map_or("", |(_, query)| query);
-        let pairs = query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
-        pairs.filter(|(n, _)| n.replace("%61", "a") == name).map(|(_, v)| v.to_owned()).collect()
-    }
-}
-
-struct Fields<'r>(&'r [(String, Vec<String>)]);
-
-impl Headers for Fields<'_> {
-    fn value(&self, name: &str) -> HeaderValue<'_> {
-        match self.0.iter().find(|(n, _)| n == name).map(|(_, values)| &values[..]) {
-            None | Some([]) => HeaderValue::None,
-            Some([value]) => HeaderValue::One(value.as_bytes()),
-            Some(_) => HeaderValue::Many,
-        }
-    }
-}
+use sallygate_compiler::table::{RouteTable, Verdict};
+use specification::{Fields, Rank, Request, outcome, specification};
 
 fn find(table: &RouteTable, request: &Request) -> Verdict {
     let host = canonical::host(request.host.as_bytes()).unwrap();
     let target: Target<'_> = canonical::target(request.target.as_bytes()).unwrap();
     let headers = Fields(&request.headers);
-    table.find(&MatchKey {
+    let key = MatchKey {
         scheme: request.scheme,
         host: &host,
         port: request.port,
         method: &request.method,
         target: &target,
         headers: &headers,
-    })
+    };
+    table.find_read(&key, &request.content)
 }
 
 fn route(id: usize, action: Action, wanted: Match) -> Route {
@@ -361,6 +189,7 @@ fn request() -> impl Strategy<Value = Request> {
             method,
             target: path + &query,
             headers: vec![("h".into(), values)],
+            content: Content::UNREAD,
         })
 }
 
@@ -461,5 +290,6 @@ fn witness(text: &str) -> Request {
         method: method.to_owned(),
         target: path.to_owned(),
         headers,
+        content: Content::UNREAD,
     }
 }

@@ -95,16 +95,23 @@ impl Search<'_, '_> {
         if same_effect((plan, a), (plan, b)) || self.seen.contains(&pair) {
             return;
         }
-        let Some(witness) = self.witness(key, (a, b), path) else { return };
+        let overlap = self.overlap(key, (a, b), path);
+        let (what, witness) = match &overlap {
+            Overlap::None => return,
+            Overlap::At(witness) => {
+                ("match the same requests with the same precedence", Some(witness))
+            }
+            // Doubt is an error: what is not told apart could be decided either way.
+            Overlap::Unknown => ("cannot be told apart: too many conditions meet", None),
+        };
         self.seen.insert(pair);
         let message = format!(
-            "routes `{}` and `{}` match the same requests with the same precedence, and differ \
-             in what they do",
+            "routes `{}` and `{}` {what}, and differ in what they do",
             a.route_id, b.route_id
         );
-        let diagnostic = Diagnostic::error("ROUTE_CONFLICT", message)
-            .help("make one of them narrower, or give both the same effect")
-            .witness(witness.to_string());
+        let mut diagnostic = Diagnostic::error("ROUTE_CONFLICT", message)
+            .help("make one of them narrower, or give both the same effect");
+        diagnostic.witness = witness.map(ToString::to_string);
         let other = Some((RouteIndex(pair.0), format!("route `{}` is here", a.route_id)));
         self.found.push(Finding {
             diagnostic,
@@ -114,9 +121,9 @@ impl Search<'_, '_> {
         });
     }
 
-    /// A request that both match.
-    fn witness(&self, key: &LevelKey, pair: (&Route, &Route), path: &str) -> Option<Witness> {
-        let host = place::host(&key.host, &self.known)?;
+    /// Whether a request is matched by both.
+    fn overlap(&self, key: &LevelKey, pair: (&Route, &Route), path: &str) -> Overlap {
+        let Some(host) = place::host(&key.host, &self.known) else { return Overlap::None };
         let (scheme, port) = (key.scheme, key.port);
         let routes = || [pair.0, pair.1].into_iter();
         let vocabulary = Vocabulary::of(routes());
@@ -135,31 +142,46 @@ impl Search<'_, '_> {
                 .filter_map(|text| PathPattern::parse(text).ok())
                 .any(|pattern| pattern.matches(path))
         };
-        paths.iter().filter(|path| matches(pair.0, path) && matches(pair.1, path)).find_map(
-            |path| {
-                let spot = Spot { scheme, host: host.clone(), port, path: path.clone() };
-                let mut steps = 0;
-                both(&vocabulary, &spot, pair, &Facts::default(), &mut steps)
-                    .map(|facts| facts.witness(&spot))
-            },
-        )
+        let mut overlap = Overlap::None;
+        for path in paths.iter().filter(|path| matches(pair.0, path) && matches(pair.1, path)) {
+            let spot = Spot { scheme, host: host.clone(), port, path: path.clone() };
+            let mut both = Both { words: &vocabulary, spot: &spot, pair, steps: 0 };
+            match both.facts(&Facts::default()) {
+                Some(facts) => return Overlap::At(Box::new(facts.witness(&spot))),
+                None if both.steps > STEPS_MAX => overlap = Overlap::Unknown,
+                None => {}
+            }
+        }
+        overlap
     }
 }
 
-/// What has to be true for both to take a request.
-fn both(
-    words: &Vocabulary<'_>,
-    spot: &Spot,
-    pair: (&Route, &Route),
-    facts: &Facts,
-    steps: &mut usize,
-) -> Option<Facts> {
-    *steps += 1;
-    let open = match (facts.takes(spot, pair.0), facts.takes(spot, pair.1)) {
-        (Ok(false), _) | (_, Ok(false)) => return None,
-        (Ok(true), Ok(true)) => return Some(facts.clone()),
-        _ if *steps > STEPS_MAX => return Some(facts.clone()),
-        (Err(open), _) | (_, Err(open)) => open,
-    };
-    words.split(facts, &open).iter().find_map(|facts| both(words, spot, pair, facts, steps))
+enum Overlap {
+    None,
+    At(Box<Witness>),
+    Unknown,
+}
+
+/// What has to be true for both routes to take a request at one spot.
+struct Both<'s, 'p> {
+    words: &'s Vocabulary<'p>,
+    spot: &'s Spot,
+    pair: (&'s Route, &'s Route),
+    steps: usize,
+}
+
+impl Both<'_, '_> {
+    fn facts(&mut self, facts: &Facts) -> Option<Facts> {
+        self.steps += 1;
+        if self.steps > STEPS_MAX {
+            return None;
+        }
+        let takes = |route| facts.takes(self.spot, route);
+        let open = match (takes(self.pair.0), takes(self.pair.1)) {
+            (Ok(false), _) | (_, Ok(false)) => return None,
+            (Ok(true), Ok(true)) => return Some(facts.clone()),
+            (Err(open), _) | (_, Err(open)) => open,
+        };
+        self.words.split(facts, &open).iter().find_map(|facts| self.facts(facts))
+    }
 }

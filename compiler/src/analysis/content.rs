@@ -75,13 +75,19 @@ impl Items {
         open.map_or(Ok(!denying), Err)
     }
 
-    pub(super) fn content(&self) -> Content {
+    pub(super) fn is_readable(&self) -> bool {
+        self.items.is_some()
+    }
+
+    /// Writes into `content` what was read of this kind.
+    pub(super) fn write(&self, content: &mut Content) {
         let Some(items) = &self.items else {
-            return match self.kind {
-                Inspection::GitCommands => Content { git: Reading::Unreadable, ..Content::UNREAD },
-                Inspection::Graphql => Content { graphql: Reading::Unreadable, ..Content::UNREAD },
-                Inspection::JsonRpc => Content { json_rpc: Reading::Unreadable, ..Content::UNREAD },
-            };
+            match self.kind {
+                Inspection::GitCommands => content.git = Reading::Unreadable,
+                Inspection::Graphql => content.graphql = Reading::Unreadable,
+                Inspection::JsonRpc => content.json_rpc = Reading::Unreadable,
+            }
+            return;
         };
         let sure = |want: Option<bool>| items.iter().filter(move |(_, held)| *held == want);
         // When nothing is sure to be in it, whatever is open is.
@@ -89,7 +95,6 @@ impl Items {
         if held.is_empty() {
             held.extend(sure(None).map(|(item, _)| item).next());
         }
-        let mut content = Content::UNREAD;
         let (mut git, mut graphql, mut json_rpc) = (Vec::new(), Vec::new(), Vec::new());
         for item in held {
             match item {
@@ -104,7 +109,6 @@ impl Items {
             Inspection::Graphql => content.graphql = Reading::of(Ok(graphql)),
             Inspection::JsonRpc => content.json_rpc = Reading::of(Ok(json_rpc)),
         }
-        content
     }
 }
 

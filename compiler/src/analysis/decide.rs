@@ -85,7 +85,7 @@ impl<'t, 'p> Origin<'t, 'p> {
 }
 
 /// The tunnel that a CONNECT would be given.
-fn tunnel(tree: &Tree<'_>, host: &Host, port: u16) -> Option<u32> {
+pub(super) fn tunnel(tree: &Tree<'_>, host: &Host, port: u16) -> Option<u32> {
     let pattern = HostPattern::Exact(host.as_str().to_owned());
     let tls = tree.chain(Scheme::Https, &pattern, port);
     let first = *tls.first()?.tunnels.first()?;

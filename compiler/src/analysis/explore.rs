@@ -157,7 +157,7 @@ fn take(facts: &mut Facts, open: &Open) -> Option<Named> {
     match open {
         Open::Header(name) => facts.headers.remove(name),
         Open::Query(name) => facts.query.remove(name),
-        Open::Method | Open::Among(..) | Open::Content(_) | Open::Item(_) => None,
+        Open::Method | Open::Among(..) | Open::Content(_) | Open::Item(..) => None,
     }
 }
 

@@ -27,7 +27,8 @@ pub(super) struct Facts {
     pub(super) method: Option<String>,
     pub(super) headers: BTreeMap<String, Named>,
     pub(super) query: BTreeMap<String, Named>,
-    pub(super) content: Option<Items>,
+    /// By the protocol that it is read as. What can be read as one cannot be as another.
+    pub(super) content: BTreeMap<Inspection, Items>,
 }
 
 /// What stands under one name.
@@ -49,7 +50,7 @@ pub(super) enum Open {
     Among(String, String),
     Content(Inspection),
     /// Whether the content holds the item with this number.
-    Item(usize),
+    Item(Inspection, usize),
 }
 
 /// Everything that the candidates at a spot ask about.
@@ -91,7 +92,8 @@ impl<'p> Vocabulary<'p> {
         self.methods.extend(["GET", "POST", "OPTIONS"]);
         let types: &[&str] = match block {
             Block::Git(_) => {
-                let services = ["git-receive-pack", "git-upload-pack"];
+                // An escape may hide any service.
+                let services = ["git-receive-pack", "git-upload-pack", "%"];
                 self.query.entry("service").or_default().extend(services);
                 &[]
             }
@@ -104,6 +106,11 @@ impl<'p> Vocabulary<'p> {
         };
         if !types.is_empty() {
             self.headers.entry("content-type").or_default().extend(types);
+        }
+        if matches!(block, Block::Graphql(_) | Block::Mcp(_)) {
+            // A request may ask for more than its method says, and this is one way to do so.
+            self.headers.entry("upgrade").or_default();
+            self.methods.insert("DELETE");
         }
     }
 
@@ -139,13 +146,13 @@ impl<'p> Vocabulary<'p> {
             }
             Open::Content(kind) => content::kinds(*kind, &self.blocks)
                 .into_iter()
-                .map(|items| Facts { content: Some(items), ..facts.clone() })
+                .map(|items| facts.with_content(*kind, items))
                 .collect(),
-            Open::Item(at) => [true, false]
+            Open::Item(kind, at) => [true, false]
                 .into_iter()
                 .filter_map(|held| {
-                    let items = facts.content.as_ref()?.with(*at, held)?;
-                    Some(Facts { content: Some(items), ..facts.clone() })
+                    let items = facts.content.get(kind)?.with(*at, held)?;
+                    Some(facts.with_content(*kind, items))
                 })
                 .collect(),
         }
@@ -178,6 +185,12 @@ impl Facts {
     fn with_query(&self, name: &str, named: Named) -> Self {
         let mut facts = self.clone();
         facts.query.insert(name.to_owned(), named);
+        facts
+    }
+
+    fn with_content(&self, kind: Inspection, items: Items) -> Self {
+        let mut facts = self.clone();
+        facts.content.insert(kind, items);
         facts
     }
 
@@ -231,8 +244,11 @@ impl Facts {
     }
 
     fn block_takes(&self, spot: &Spot, block: &Block, denying: bool) -> Result<bool, Open> {
-        if self.method.is_none() {
-            return Err(Open::Method);
+        let Some(method) = &self.method else { return Err(Open::Method) };
+        // With POST it means the same as another content type: what is said cannot be told.
+        let disguises = matches!(block, Block::Graphql(_) | Block::Mcp(_)) && method != "POST";
+        if disguises && !self.headers.contains_key("upgrade") {
+            return Err(Open::Header("upgrade".to_owned()));
         }
         let (header, query) = match block {
             Block::Git(_) => (None, Some("service")),
@@ -245,21 +261,30 @@ impl Facts {
         if let Some(name) = query.filter(|name| !self.query.contains_key(*name)) {
             return Err(Open::Query(name.to_owned()));
         }
-        let witness = self.witness(spot);
-        let told = witness.with_key(|key| told(block, key, &Content::UNREAD, denying));
+        let told = self.head(spot).with_key(|key| told(block, key, &Content::UNREAD, denying));
         match told {
             Some(Told::Inside) => Ok(true),
             Some(Told::Outside) | None => Ok(false),
-            Some(Told::Needs(kind)) => match &self.content {
+            Some(Told::Needs(kind)) => match self.content.get(&kind) {
+                Some(items) => items.told(block, denying).map_err(|at| Open::Item(kind, at)),
+                None if self.is_readable() => Ok(denying),
                 None => Err(Open::Content(kind)),
-                Some(items) => items.told(block, denying).map_err(Open::Item),
             },
         }
     }
 
+    /// Whether the content is readable as that of some protocol, and so not as another's.
+    fn is_readable(&self) -> bool {
+        self.content.values().any(Items::is_readable)
+    }
+
     /// A request at the spot of which all this is true.
     pub(super) fn witness(&self, spot: &Spot) -> Witness {
-        let usual = if self.content.is_some() { "POST" } else { "GET" };
+        Witness { content: self.read(), ..self.head(spot) }
+    }
+
+    fn head(&self, spot: &Spot) -> Witness {
+        let usual = if self.content.is_empty() { "GET" } else { "POST" };
         Witness {
             scheme: spot.scheme,
             host: spot.host.clone(),
@@ -268,8 +293,16 @@ impl Facts {
             method: self.method.clone().unwrap_or_else(|| usual.to_owned()),
             headers: pairs(&self.headers),
             query: pairs(&self.query),
-            content: self.content.as_ref().map_or(Content::UNREAD, Items::content),
+            content: Content::UNREAD,
         }
+    }
+}
+
+impl Facts {
+    fn read(&self) -> Content {
+        let mut content = if self.is_readable() { Content::UNREADABLE } else { Content::UNREAD };
+        self.content.values().for_each(|items| items.write(&mut content));
+        content
     }
 }
 
@@ -367,7 +400,7 @@ impl Facts {
         let query = self.query.iter().map(|(name, named)| {
             format!("query {}", text(name, named, words.query.get(name.as_str())))
         });
-        let content = self.content.iter().map(ToString::to_string);
+        let content = self.content.values().map(ToString::to_string);
         headers.chain(query).chain(content).collect()
     }
 }

@@ -8,7 +8,7 @@ use super::facts::Spot;
 use super::outcome::Effects;
 use super::place;
 use super::tree::{Number, Shapes, State, Step, Tree};
-use super::words::words;
+use super::words::{endings, words};
 use crate::canonical::{Host, Scheme};
 use crate::pattern::HostPattern;
 use crate::plan::{Action, Route};
@@ -19,6 +19,7 @@ pub(super) struct Pair<'t, 'p> {
     old: Numbered<'t, 'p>,
     new: Numbered<'t, 'p>,
     words: Vec<&'p str>,
+    endings: &'static [&'static str],
 }
 
 struct Numbered<'t, 'p> {
@@ -114,11 +115,11 @@ impl<'t, 'p> Pair<'t, 'p> {
         let mut signs = Signs::default();
         let old_shapes = signs.shapes(old, &old_effects, &mut known);
         let new_shapes = signs.shapes(new, &new_effects, &mut known);
-        let routes = [old, new].into_iter().flat_map(|t| t.plan().egress_routes.iter());
-        let words = words(routes);
+        let routes = || [old, new].into_iter().flat_map(|t| t.plan().egress_routes.iter());
+        let (words, endings) = (words(routes()), endings(routes()));
         let old = Numbered { tree: old, effects: old_effects, shapes: old_shapes };
         let new = Numbered { tree: new, effects: new_effects, shapes: new_shapes };
-        Self { old, new, words }
+        Self { old, new, words, endings }
     }
 
     /// Every kind of origin that there is.
@@ -174,7 +175,8 @@ impl<'t, 'p> Pair<'t, 'p> {
         for form in self.forms(&old, &new) {
             let host = place.host.clone();
             let spot = Spot { scheme, host, port, path: String::new() };
-            let mut walk = Walk { words: &self.words, ask, form, spot };
+            let (words, endings) = (self.words.as_slice(), self.endings);
+            let mut walk = Walk { words, endings, ask, form, spot };
             for part in walk.node(old, new) {
                 // A form that makes no difference is not mentioned.
                 if !parts.iter().any(|plain| plain.covers(&part)) {
@@ -269,6 +271,7 @@ impl Signs {
 
 struct Walk<'w, 'p, A> {
     words: &'w [&'p str],
+    endings: &'static [&'static str],
     ask: &'w mut A,
     form: Form,
     spot: Spot,
@@ -293,11 +296,13 @@ impl<'p, A: Ask<'p>> Walk<'_, 'p, A> {
         let end = if root { Vec::new() } else { self.here(old, new) };
         let trailing = self.trailing(old, new, literals.contains(""));
         let others = self.under(&free, Step::Other, old, new);
-        let named: Vec<(&str, Vec<Part<A::Answer>>)> = literals
+        let mut named: Vec<(&str, Vec<Part<A::Answer>>)> = literals
             .iter()
             .filter(|text| !text.is_empty())
             .map(|text| (*text, self.under(text, Step::Literal(text), old, new)))
             .collect();
+        let endings = self.endings.iter().filter(|text| !literals.contains(*text));
+        named.extend(endings.map(|text| (*text, self.ending(text, old, new))));
         merge(root, Ends { end, trailing }, others, named)
     }
 
@@ -334,9 +339,11 @@ impl<'p, A: Ask<'p>> Walk<'_, 'p, A> {
         known: &[Part<A::Answer>],
     ) -> Vec<Part<A::Answer>> {
         let mut parts = Vec::new();
-        let words = self.words;
-        let seconds = || words.iter().copied().map(Some).chain([None]);
-        for path in words.iter().flat_map(|first| seconds().map(|second| (*first, second))) {
+        let (words, endings) = (self.words, self.endings);
+        let seconds = || words.iter().chain(endings).copied().map(Some).chain([None]);
+        let pairs = words.iter().flat_map(|first| seconds().map(|second| (*first, second)));
+        let alone = endings.iter().map(|last| (*last, None));
+        for path in pairs.chain(alone) {
             let path: Vec<String> = [path.0].into_iter().chain(path.1).map(str::to_owned).collect();
             let len = self.spot.path.len();
             for segment in &path {
@@ -403,6 +410,24 @@ impl<'p, A: Ask<'p>> Walk<'_, 'p, A> {
         self.spot.path.push_str(segment);
         let (old, new) = (Here { state: &old_state, ..old }, Here { state: &new_state, ..new });
         let parts = self.node(old, new);
+        self.spot.path.truncate(len);
+        parts
+    }
+
+    /// A path that ends in this segment.
+    fn ending(
+        &mut self,
+        segment: &str,
+        old: Here<'_, 'p>,
+        new: Here<'_, 'p>,
+    ) -> Vec<Part<A::Answer>> {
+        let old_state = old.state.step(old.origin.tree, Step::Literal(segment));
+        let new_state = new.state.step(new.origin.tree, Step::Literal(segment));
+        let (old, new) = (Here { state: &old_state, ..old }, Here { state: &new_state, ..new });
+        let len = self.spot.path.len();
+        self.spot.path.push('/');
+        self.spot.path.push_str(segment);
+        let parts = self.here(old, new);
         self.spot.path.truncate(len);
         parts
     }

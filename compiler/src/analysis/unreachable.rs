@@ -6,6 +6,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 
+use super::decide::tunnel;
 use super::facts::{Facts, Spot, Vocabulary};
 use super::place;
 use super::tree::{Roots, RootsKnown, State, Step, Tree};
@@ -14,6 +15,7 @@ use super::words::words;
 use crate::canonical::{Host, Scheme};
 use crate::pattern::{HostPattern, Segment};
 use crate::plan::{Action, Route};
+use crate::table::Parsed;
 
 /// Suppositions about one route. Beyond it nothing is claimed: a plan that needs more tells routes
 /// apart by dozens of conditions at one path.
@@ -59,6 +61,9 @@ impl<'t, 'p> Reach<'t, 'p> {
     pub(crate) fn loss(&mut self, at: u32) -> Option<Loss> {
         let (route, parsed) = (self.tree.route(at)?, self.tree.parsed(at)?);
         if route.action == Action::Tunnel {
+            return self.tunnel_loss(at, route, parsed);
+        }
+        if self.is_first(at, route, parsed) {
             return None;
         }
         self.steps = 0;
@@ -98,6 +103,58 @@ impl<'t, 'p> Reach<'t, 'p> {
             }
         }
         Some(loss)
+    }
+
+    /// A tunnel is given for a host and port as a whole, or not at all.
+    fn tunnel_loss(&mut self, at: u32, route: &Route, parsed: &'p Parsed) -> Option<Loss> {
+        let mut loss = Loss::default();
+        for (host, &port) in
+            parsed.hosts.iter().flat_map(|h| parsed.ports.iter().map(move |p| (h, p)))
+        {
+            let Some(name) = self.host(host) else { continue };
+            let won = tunnel(self.tree, &name, port);
+            if won == Some(at) {
+                return None;
+            }
+            let scheme = route.r#match.scheme;
+            let denies = |at: &u32| self.tree.route(*at).is_some_and(|r| r.action == Action::Deny);
+            let chain = self.tree.chain(scheme, host, port).into_iter();
+            let clear = self.tree.chain(Scheme::Http, host, port).into_iter();
+            let denies = chain.chain(clear).flat_map(|l| &l.routes).copied().filter(denies);
+            loss.by.extend(won.or_else(|| denies.min()));
+            let spot = Spot { scheme, host: name, port, path: "/".to_owned() };
+            loss.witness.get_or_insert_with(|| Facts::default().witness(&spot));
+        }
+        Some(loss)
+    }
+
+    /// Whether nothing can come before the route where its own first pattern leads, which is so for
+    /// nearly all: it stands first at its place, and asks for nothing but path and method.
+    ///
+    /// A request that spells out the pattern, with parameters that no literal beside them names,
+    /// meets this place before any other, because a literal comes before a parameter and both
+    /// before a tail.
+    fn is_first(&mut self, at: u32, route: &'p Route, parsed: &'p Parsed) -> bool {
+        let firsts = (parsed.hosts.first(), parsed.ports.first(), parsed.paths.first());
+        let (Some(host), Some(port), Some(path)) = firsts else { return false };
+        if parsed.conditions > 0 || self.host(host).is_none() {
+            return false;
+        }
+        let roots = self.roots(route.r#match.scheme, host, *port);
+        let root = match route.action {
+            Action::Deny => roots.deny.first(),
+            Action::Allow | Action::Hold if roots.deny.is_empty() => roots.allow.first(),
+            Action::Allow | Action::Hold | Action::Tunnel => None,
+        };
+        let Some(node) = root.and_then(|root| self.tree.follow(*root, path.segments())) else {
+            return false;
+        };
+        if path.has_tail() {
+            // The prefix itself is a path, unless it is nothing.
+            let prefix = !path.segments().is_empty() && node.end.is_empty();
+            return prefix && node.tail.first() == Some(&at);
+        }
+        node.end.first() == Some(&at)
     }
 
     fn roots(&mut self, scheme: Scheme, host: &'p HostPattern, port: u16) -> Rc<Roots> {

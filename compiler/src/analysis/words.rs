@@ -21,3 +21,13 @@ pub(super) fn words<'p>(routes: impl Iterator<Item = &'p Route>) -> Vec<&'p str>
     words.dedup();
     words
 }
+
+/// Last segments in a spelling that a denying route takes for one of those.
+pub(super) fn endings<'p>(routes: impl Iterator<Item = &'p Route>) -> &'static [&'static str] {
+    let mut blocks = routes.filter_map(|route| route.r#match.block.as_ref());
+    if blocks.any(|block| matches!(block, Block::Git(_))) {
+        &["GIT-RECEIVE-PACK", "GIT-UPLOAD-PACK", "REFS"]
+    } else {
+        &[]
+    }
+}

@@ -54,6 +54,19 @@ pub enum Reading<T> {
 }
 
 impl<T> Reading<T> {
+    pub(crate) fn is_readable(&self) -> bool {
+        match self {
+            Self::Nothing | Self::Items(_) => true,
+            Self::Unread | Self::Unreadable => false,
+        }
+    }
+
+    pub(crate) fn forget_unreadable(&mut self) {
+        if matches!(self, Self::Unreadable) {
+            *self = Self::Unread;
+        }
+    }
+
     /// A reader's result, of which the reason goes elsewhere.
     pub fn of(read: Result<Vec<T>, Unreadable>) -> Self {
         match read {
@@ -75,6 +88,13 @@ impl Content {
     /// Nothing has been read yet.
     pub const UNREAD: Self =
         Self { git: Reading::Unread, graphql: Reading::Unread, json_rpc: Reading::Unread };
+
+    /// Of no protocol.
+    pub const UNREADABLE: Self = Self {
+        git: Reading::Unreadable,
+        graphql: Reading::Unreadable,
+        json_rpc: Reading::Unreadable,
+    };
 }
 
 /// Reads a GraphQL request that stands where it can be read.
