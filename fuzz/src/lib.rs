@@ -5,13 +5,19 @@
 //! failed assertion: that is how a fuzzer learns of it.
 
 mod definition;
+mod graphql;
+mod json_rpc;
 mod plan;
 mod policy;
+mod push;
 mod request;
 
 pub use definition::definition;
+pub use graphql::graphql;
+pub use json_rpc::json_rpc;
 pub use plan::plan;
 pub use policy::policy;
+pub use push::push;
 pub use request::request;
 
 use sallygate_compiler::diagnostic::Diagnostics;
@@ -20,8 +26,15 @@ use sallygate_compiler::diagnostic::Diagnostics;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target. A test compares this list with the programs and the seeds.
-pub const TARGETS: [Target; 4] =
-    [("definition", definition), ("plan", plan), ("policy", policy), ("request", request)];
+pub const TARGETS: [Target; 7] = [
+    ("definition", definition),
+    ("graphql", graphql),
+    ("json_rpc", json_rpc),
+    ("plan", plan),
+    ("policy", policy),
+    ("push", push),
+    ("request", request),
+];
 
 /// Every diagnostic points into the text that it is about.
 #[track_caller]
