@@ -1,5 +1,6 @@
 //! What a decision costs: canonicalise the target, find the route, at 10 to 100 000 routes;
-//! beside a linear scan over the same plan, and bare `matchit` routers, one per host.
+//! beside a linear scan over the same plan, and bare `matchit`, `path-tree` and `wayfind` routers,
+//! one per host, which neither canonicalise nor look at wildcard hosts, methods or denies.
 //!
 //! Every case goes round 64 requests spread over the whole plan, so that a table that only works
 //! from the first cache lines would show.
@@ -138,25 +139,98 @@ impl Linear {
     }
 }
 
-/// One `matchit` router per exact host: no canonicalisation, no wildcards, no precedence.
-struct Matchit {
-    hosts: HashMap<String, matchit::Router<usize>>,
+/// A router of somebody else's.
+trait Router: Default {
+    /// How the router writes `{number}`, and a tail.
+    const PARAMETER: &'static str;
+    const TAIL: &'static str;
+
+    fn insert(&mut self, pattern: &str, route: usize);
+    /// Once, after everything was inserted.
+    fn finish(&mut self) {}
+    fn find(&self, path: &str) -> Option<usize>;
 }
 
-impl Matchit {
-    fn new(routes: usize) -> Self {
-        let mut hosts: HashMap<String, matchit::Router<usize>> = HashMap::new();
-        for at in (0..routes).filter(|at| !is_wildcard(*at)) {
-            let path = format!("/repos/acme/project-{at}/{}", kind(at)).replace("**", "{*rest}");
-            let router = hosts.entry(host_pattern(at, routes)).or_default();
-            router.insert(path, at).expect("no conflict");
+#[derive(Default)]
+struct Matchit(matchit::Router<usize>);
+
+impl Router for Matchit {
+    const PARAMETER: &'static str = "{number}";
+    const TAIL: &'static str = "{*rest}";
+
+    fn insert(&mut self, pattern: &str, route: usize) {
+        self.0.insert(pattern, route).expect("no conflict");
+    }
+
+    fn find(&self, path: &str) -> Option<usize> {
+        self.0.at(path).ok().map(|found| *found.value)
+    }
+}
+
+#[derive(Default)]
+struct PathTree(path_tree::PathTree<usize>);
+
+impl Router for PathTree {
+    const PARAMETER: &'static str = ":number";
+    const TAIL: &'static str = ":rest*";
+
+    fn insert(&mut self, pattern: &str, route: usize) {
+        // It takes a `-` for the end of a parameter, and of nothing else.
+        let _ = self.0.insert(pattern, route);
+    }
+
+    fn find(&self, path: &str) -> Option<usize> {
+        self.0.find(path).map(|(found, _)| *found)
+    }
+}
+
+#[derive(Default)]
+struct Wayfind {
+    patterns: Vec<(String, usize)>,
+    router: Option<wayfind::Router<usize>>,
+}
+
+impl Router for Wayfind {
+    const PARAMETER: &'static str = "<number>";
+    const TAIL: &'static str = "<*rest>";
+
+    fn insert(&mut self, pattern: &str, route: usize) {
+        self.patterns.push((pattern.to_owned(), route));
+    }
+
+    fn finish(&mut self) {
+        let mut builder = wayfind::RouterBuilder::new();
+        for (pattern, route) in self.patterns.drain(..) {
+            builder.insert(&pattern, route).expect("no conflict");
         }
+        self.router = Some(builder.build());
+    }
+
+    fn find(&self, path: &str) -> Option<usize> {
+        self.router.as_ref()?.search(path).map(|found| *found.data())
+    }
+}
+
+/// One router per exact host.
+struct Hosts<R> {
+    hosts: HashMap<String, R>,
+}
+
+impl<R: Router> Hosts<R> {
+    fn new(routes: usize) -> Self {
+        let mut hosts: HashMap<String, R> = HashMap::new();
+        for at in (0..routes).filter(|at| !is_wildcard(*at)) {
+            let below = kind(at).replace("{number}", R::PARAMETER).replace("**", R::TAIL);
+            let router = hosts.entry(host_pattern(at, routes)).or_default();
+            router.insert(&format!("/repos/acme/project-{at}/{below}"), at);
+        }
+        hosts.values_mut().for_each(R::finish);
         Self { hosts }
     }
 
     fn decide(&self, request: &Request) -> Option<usize> {
         let path = request.target.split('?').next()?;
-        self.hosts.get(request.host.as_str())?.at(path).ok().map(|found| *found.value)
+        self.hosts.get(request.host.as_str())?.find(path)
     }
 }
 
@@ -164,13 +238,20 @@ fn matching(criterion: &mut Criterion) {
     for routes in SIZES {
         let plan = Arc::new(plan(routes));
         let table = RouteTable::build(Arc::clone(&plan)).expect("a valid plan");
-        let (linear, matchit) = (Linear::new(&plan), Matchit::new(routes));
+        let linear = Linear::new(&plan);
+        let matchit = Hosts::<Matchit>::new(routes);
+        let path_tree = Hosts::<PathTree>::new(routes);
+        let wayfind = Hosts::<Wayfind>::new(routes);
         for (case, requests) in cases(routes) {
             let hit = case != "miss";
             for request in &requests {
                 assert_eq!(matches!(decide(&table, request), Verdict::Allow(_)), hit);
                 assert_eq!(linear.decide(request).is_some(), hit);
-                assert_eq!(matchit.decide(request).is_some(), case == "exact");
+                for found in
+                    [matchit.decide(request), path_tree.decide(request), wayfind.decide(request)]
+                {
+                    assert_eq!(found.is_some(), case == "exact", "{}", request.target);
+                }
             }
             let mut group = criterion.benchmark_group(case);
             group.throughput(Throughput::Elements(1));
@@ -185,6 +266,12 @@ fn matching(criterion: &mut Criterion) {
             if case != "wildcard" {
                 group.bench_function(BenchmarkId::new("matchit", routes), |bencher| {
                     bencher.iter(|| black_box(matchit.decide(black_box(request()))));
+                });
+                group.bench_function(BenchmarkId::new("path-tree", routes), |bencher| {
+                    bencher.iter(|| black_box(path_tree.decide(black_box(request()))));
+                });
+                group.bench_function(BenchmarkId::new("wayfind", routes), |bencher| {
+                    bencher.iter(|| black_box(wayfind.decide(black_box(request()))));
                 });
             }
             group.finish();
