@@ -84,12 +84,14 @@ pub(crate) struct Reply {
 }
 
 impl Reply {
-    /// Whether the first field is `:status` 200, 204, 206 or 304: index 8 to 11 of the static table.
+    /// Whether the first field of a block, which informational answers may have gone before, is
+    /// `:status` 200, 204, 206 or 304: index 8 to 11 of the static table.
     pub(crate) fn says_ok(&self) -> bool {
         let is_size_update = |byte: &&u8| **byte & 0xe0 == 0x20;
-        let block = self.blocks.first().map_or(&[][..], Vec::as_slice);
-        let first = block.iter().find(|byte| !is_size_update(byte));
-        first.is_some_and(|byte| (0x88..=0x8b).contains(byte))
+        self.blocks.iter().any(|block| {
+            let first = block.iter().find(|byte| !is_size_update(byte));
+            first.is_some_and(|byte| (0x88..=0x8b).contains(byte))
+        })
     }
 
     /// Whether nothing more will come on this stream.

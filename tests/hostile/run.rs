@@ -245,11 +245,15 @@ fn judge_h2(case: &Case, expect: Expect, reply: &Reply, ended: bool, played: &mu
             }
             true
         }
-        // The library below may refuse with a bare status.
-        Expect::Bad => (broken || reply.ended && reply.data.is_empty()) && !reply.says_ok(),
+        // The library below may refuse with a bare status, or end the stream; not where a code is due.
+        Expect::Bad if case.code.is_none() => {
+            (broken || reply.ended && reply.data.is_empty()) && !reply.says_ok()
+        }
         Expect::Abort => broken && reply.says_ok(),
         Expect::Ok => reply.says_ok() && reply.ended && !broken,
-        Expect::Deny | Expect::Auth | Expect::Lim | Expect::Up | Expect::Switch => false,
+        Expect::Bad | Expect::Deny | Expect::Auth | Expect::Lim | Expect::Up | Expect::Switch => {
+            false
+        }
     };
     if as_due {
         return;

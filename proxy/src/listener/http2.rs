@@ -4,12 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ::h2::Reason;
+use ::h2::server::Builder;
 use bytes::Bytes;
-use pingora::Error;
 use pingora::apps::HttpServerApp;
+use pingora::protocols::Digest;
 use pingora::protocols::http::ServerSession;
-use pingora::protocols::http::v2::server::{self, H2Accept, H2Options, HttpSession};
-use pingora::protocols::{Digest, Stream};
 use tokio::task::JoinSet;
 
 use super::Front;
@@ -20,10 +19,8 @@ use crate::denial::{Code, Denial};
 use crate::id::ExchangeId;
 use crate::limits::{Limits, ms};
 use crate::request::{Connection, Outcome, Slot, announce};
-use crate::stream::{Signals, Silence, Wire};
+use crate::stream::{H2Session, Signals, Silence, Wire};
 
-/// Malformed requests after which a connection has lost its credit.
-const MALFORMED_MAX: usize = 32;
 /// How long a client that is sent away has to take the reason.
 const GOAWAY_WAIT: Duration = Duration::from_secs(3);
 const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
@@ -45,11 +42,11 @@ pub(super) async fn serve(wire: Box<Wire>, connection: Arc<Connection>, front: &
     note(&connection, front, (lost > 0).then(|| unheard(lost)));
 }
 
-type Connected = ::h2::server::Connection<Stream, Bytes>;
+type Connected = ::h2::server::Connection<Box<Wire>, Bytes>;
 
 /// The beginning of HTTP/2. The connection comes boxed, for it is large and moves.
 async fn hello(wire: Box<Wire>, limits: &Limits) -> Result<Box<Connected>, Option<Denial>> {
-    let hello = server::handshake(wire, Some(options(limits)));
+    let hello = options(limits).handshake(wire);
     match tokio::time::timeout(ms(limits.head_ms), hello).await {
         Ok(Ok(h2)) => Ok(Box::new(h2)),
         Ok(Err(error)) => Err(violation(&error)),
@@ -80,9 +77,8 @@ impl Ending {
 }
 
 /// What of an error of the library is the client's doing; `None` when it merely went away.
-fn violation(error: &Error) -> Option<Denial> {
-    let cause = error.cause.as_ref()?.downcast_ref::<::h2::Error>()?;
-    let reason = cause.reason().filter(|_| cause.is_library())?;
+fn violation(error: &::h2::Error) -> Option<Denial> {
+    let reason = error.reason().filter(|_| error.is_library())?;
     let detail = format!("the HTTP/2 connection broke the protocol: {}", reason.description());
     Some(Denial::new(Code::BadFraming, detail))
 }
@@ -120,7 +116,7 @@ async fn streams(
     let digest = Arc::new(Digest::default());
     let mut shutdown = Changes::new(front.shutdown.clone());
     let mut is_shutting_down = false;
-    let (mut taken, mut malformed) = (0, 0);
+    let mut taken = 0;
     let mut streams = JoinSet::new();
     let mut spare = None;
     // The first request is due at once, as on HTTP/1.
@@ -132,7 +128,7 @@ async fn streams(
             () = &mut flooded => {
                 return (taken, Ending::Flood("too many HTTP/2 frames that carry nothing"));
             }
-            accepted = HttpSession::from_h2_conn(h2, Arc::clone(&digest)) => accepted,
+            accepted = h2.accept() => accepted,
             Some(ended) = streams.join_next() => {
                 spare = ended.ok();
                 idle.begin();
@@ -146,39 +142,31 @@ async fn streams(
             () = idle.end(), if streams.is_empty() => return (taken, Ending::Quiet),
         };
         match accepted {
-            Ok(Some(H2Accept::Session(session))) => {
+            Some(Ok((request, answer))) => {
                 taken += 1;
                 idle.set_limit(ms(limits.keepalive_ms));
-                // Boxed: a session is large, and it is handed on several times.
-                let session = Box::new(ServerSession::new_http2(session));
+                let session = Box::new(H2Session::new(request, answer, Arc::clone(&digest)));
                 let plans = spare.take();
                 let plans = plans.unwrap_or_else(|| Changes::new(front.shared.store.subscribe()));
                 let connection = Arc::clone(connection);
                 streams.spawn(exchange(session, connection, Arc::clone(front), plans));
             }
-            Ok(Some(H2Accept::Rejected)) => {
-                (taken, malformed) = (taken + 1, malformed + 1);
-                let detail = "the HTTP/2 request is malformed";
-                note(connection, front, Some(Denial::new(Code::BadFraming, detail)));
-                if malformed >= MALFORMED_MAX {
-                    return (taken, Ending::Flood("too many malformed HTTP/2 requests"));
-                }
-            }
             // Streams that are still answering need the connection driven; it is gone.
-            Ok(None) => return (taken, Ending::Quiet),
-            Err(error) => {
+            None => return (taken, Ending::Quiet),
+            Some(Err(error)) => {
                 return (taken, violation(&error).map_or(Ending::Quiet, Ending::Broken));
             }
         }
     }
 }
 
-/// Custom options lose Pingora's safe defaults: every bound is stated here.
-fn options(limits: &Limits) -> H2Options {
-    let mut options = H2Options::new();
+/// The library's defaults are wide: every bound is stated here.
+fn options(limits: &Limits) -> Builder {
+    let mut options = Builder::new();
     let u32_of = |value: u64| u32::try_from(value).unwrap_or(u32::MAX);
     options
-        .max_header_list_size(u32_of(limits.h2_header_list_bytes))
+        // The library answers what is beyond its bound by a bare 431; ours comes first.
+        .max_header_list_size(u32_of(limits.h2_header_list_bytes.saturating_mul(2)))
         .max_concurrent_streams(u32_of(limits.h2_streams_max))
         .initial_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
@@ -192,15 +180,15 @@ fn options(limits: &Limits) -> H2Options {
 ///
 /// Gives `plans` back, so that the next stream need not register anew.
 async fn exchange(
-    mut session: Box<ServerSession>,
+    session: Box<H2Session>,
     connection: Arc<Connection>,
     front: Arc<Front>,
     mut plans: Changes<u64>,
 ) -> Changes<u64> {
-    let slot = Arc::new(Slot::default());
-    let has_body = !session.is_body_empty();
+    let slot = Arc::clone(session.slot());
+    let has_body = session.has_body();
     let current = (connection, Arc::clone(&slot));
-    let request = front.proxy.process_new_http(*session, &front.shutdown);
+    let request = front.proxy.process_new_http(ServerSession::new_custom(session), &front.shutdown);
     tokio::select! {
         biased;
         _ = announce(current, request) => {}

@@ -6,6 +6,7 @@
 //! body whose end it cannot hold is refused here instead of being waited for.
 
 use bytes::{Bytes, BytesMut};
+use http::Version;
 use http::header::{CONTENT_LENGTH, EXPECT};
 use pingora::protocols::http::ServerSession;
 use pingora::proxy::Session;
@@ -192,8 +193,9 @@ async fn begin(session: &mut Session, x: &mut Exchange) {
     x.held = Some(Held { due: true, ..Held::default() });
     let downstream = session.as_downstream_mut();
     downstream.set_read_timeout(Some(ms(x.shared.limits.body_grace_ms)));
-    let expects = downstream.req_header().headers.contains_key(EXPECT);
-    if expects && !downstream.is_http2() && !downstream.is_body_done() {
+    let head = downstream.req_header();
+    let expects = head.version != Version::HTTP_2 && head.headers.contains_key(EXPECT);
+    if expects && !downstream.is_body_done() {
         // The client may be gone; then reading fails.
         let _ = downstream.write_continue_response().await;
     }

@@ -282,7 +282,7 @@ impl ProxyHttp for Gateway {
             // Before the client sees the end, and with it the next request.
             usage::settle(usage::Ending::Whole, x);
         }
-        trailers::pass_body(session, (body.as_ref(), end), x)?;
+        trailers::pass_body(body.as_ref(), x);
         Ok(None)
     }
 

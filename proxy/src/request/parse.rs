@@ -68,6 +68,9 @@ pub(super) fn request(
     if request.headers.len() > size(shared.limits.headers_max) {
         return Err(bad("too many header fields"));
     }
+    if request.version == Version::HTTP_2 {
+        check_list(request, shared.limits.h2_header_list_bytes)?;
+    }
     check_lengths(&request.headers)?;
     let place = match &connection.scope {
         Scope::Tunnel(tunnel) => {
@@ -138,6 +141,18 @@ fn is_tunnels_own(host: &[u8], scope: &Scope) -> bool {
     let Scope::Tunnel(tunnel) = scope else { return false };
     let own = &tunnel.authority.host;
     own.ip().is_none() && own.as_str().as_bytes() == host
+}
+
+/// The size of a field list is that of RFC 9113 §6.5.2: HTTP/1 heads were measured as they came.
+fn check_list(request: &RequestHeader, bytes_max: u64) -> Result<(), Denial> {
+    const FIELD_BYTES: usize = 32;
+    let fields = request.headers.iter();
+    let fields: usize =
+        fields.map(|(name, value)| name.as_str().len() + value.len() + FIELD_BYTES).sum();
+    match fields + request.raw_path().len() > size(bytes_max) {
+        true => Err(bad("the request's fields are too large")),
+        false => Ok(()),
+    }
 }
 
 /// HTTP/2 frames its messages by itself, so nothing there has looked at what an HTTP/1 upstream

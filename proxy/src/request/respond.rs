@@ -3,10 +3,10 @@
 use std::fmt::Write;
 
 use bytes::Bytes;
-use http::HeaderValue;
 use http::header::{
     CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, PROXY_AUTHENTICATE, RETRY_AFTER, USER_AGENT,
 };
+use http::{HeaderValue, Version};
 use pingora::Error;
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
@@ -47,7 +47,7 @@ pub(super) async fn failure(
         return;
     }
     answer(session, x, denial).await;
-    if !session.as_downstream().is_http2() {
+    if session.req_header().version != Version::HTTP_2 {
         // The client may still be sending: let it read the answer before the socket closes.
         session.as_downstream_mut().shutdown().await;
     }
@@ -90,8 +90,10 @@ async fn write_head(
     end: bool,
 ) -> pingora::Result<()> {
     match session.as_downstream_mut() {
-        ServerSession::H2(stream) => stream.write_response_header(Box::new(response), end),
-        ServerSession::H1(_) | ServerSession::Subrequest(_) | ServerSession::Custom(_) => {
+        ServerSession::Custom(stream) => {
+            stream.write_response_header(Box::new(response), end).await
+        }
+        ServerSession::H1(_) | ServerSession::H2(_) | ServerSession::Subrequest(_) => {
             session.write_response_header(Box::new(response), end).await
         }
     }

@@ -5,9 +5,6 @@
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName};
-use pingora::Result;
-use pingora::protocols::http::ServerSession;
-use pingora::proxy::Session;
 
 use super::{Exchange, Slot};
 
@@ -133,25 +130,12 @@ impl Reader {
     }
 }
 
-/// Notes how much of an HTTP/1 answer was taken for a sandbox that speaks HTTP/2, and writes its
-/// trailers in place of its end.
-///
-/// INVARIANT on Pingora 0.9.1: what one call of this was shown is written before the next batch is
-/// taken. The end of an answer with trailers waits in its stream until all before it was shown, so
-/// it is in a later batch than all of that.
-pub(super) fn pass_body(
-    session: &mut Session,
-    (body, end): (Option<&Bytes>, bool),
-    x: &Exchange,
-) -> Result<()> {
-    if x.journey.is_none() {
-        return Ok(());
-    }
-    let ServerSession::H2(stream) = session.as_downstream_mut() else { return Ok(()) };
-    x.slot.pass(body.map_or(0, |body| body.len() as u64));
-    match x.slot.frames().filter(|_| end) {
-        Some(trailers) => stream.write_trailers(trailers.clone()),
-        None => Ok(()),
+/// Notes how much of an HTTP/1 answer was taken for a sandbox that speaks HTTP/2. The end of an
+/// answer with trailers waits in its stream until all before it was shown; the sandbox's session
+/// puts them in place of the end.
+pub(super) fn pass_body(body: Option<&Bytes>, x: &Exchange) {
+    if x.journey.is_some() && Reader::of(x) == Reader::Frames {
+        x.slot.pass(body.map_or(0, |body| body.len() as u64));
     }
 }
 

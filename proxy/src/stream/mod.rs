@@ -8,6 +8,7 @@
 pub(crate) mod answer;
 pub(crate) mod framing;
 mod h2_frames;
+mod h2_session;
 pub(crate) mod head;
 mod message;
 mod silence;
@@ -15,6 +16,7 @@ mod socket;
 mod wire;
 
 pub(crate) use h2_frames::Signals;
+pub(crate) use h2_session::H2Session;
 pub(crate) use message::{Message, Sifted};
 pub(crate) use silence::Silence;
 pub(crate) use socket::{Replay, Socket};
