@@ -72,6 +72,18 @@ pub(crate) fn connect(data_dir: &Path) -> Result<(Running, Admin), Failure> {
     Ok((running, admin))
 }
 
+/// A client of the control service that runs from `data_dir`.
+pub(crate) fn control(data_dir: &Path) -> Result<Admin, Failure> {
+    let running = running::find(data_dir);
+    let Some(control) = running.and_then(|running| running.control) else {
+        let dir = data_dir.display();
+        let message =
+            format!("no control service is running from `{dir}`; `sallygate up` starts one");
+        return Err(Failure::Unavailable(message));
+    };
+    Admin::new(control, data_dir)
+}
+
 impl Admin {
     /// A client of the proxy at `address`, with the operator's token of `data_dir`.
     pub(crate) fn new(address: SocketAddr, data_dir: &Path) -> Result<Self, Failure> {
@@ -158,17 +170,21 @@ impl Admin {
 
     fn unavailable(&self, reason: impl std::fmt::Display) -> Failure {
         let address = self.address;
-        Failure::Unavailable(format!("the proxy's operator listener at {address}: {reason}"))
+        Failure::Unavailable(format!("the listener at {address}: {reason}"))
     }
 }
 
 fn refusal(status: StatusCode, answer: &Value) -> Failure {
     let detail = answer.get("detail").and_then(Value::as_str);
-    let message = detail.map_or_else(|| format!("the proxy answered {status}"), str::to_owned);
+    let mut message = detail.map_or_else(|| format!("the answer is {status}"), str::to_owned);
+    for issue in answer.get("issues").and_then(Value::as_array).into_iter().flatten() {
+        let text = |key: &str| issue.get(key).and_then(Value::as_str).unwrap_or_default();
+        message += &format!("\n  {} {}: {}", text("code"), text("field"), text("message"));
+    }
     match status {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Failure::Unauthorized(message),
         StatusCode::NOT_FOUND => Failure::NotFound(message),
-        StatusCode::CONFLICT => Failure::Conflict(message),
+        StatusCode::CONFLICT | StatusCode::PRECONDITION_FAILED => Failure::Conflict(message),
         StatusCode::SERVICE_UNAVAILABLE => Failure::Unavailable(message),
         _ => Failure::Failed(message),
     }

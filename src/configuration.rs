@@ -27,6 +27,10 @@ pub(crate) struct Configuration {
     pub(crate) input: Input,
     /// As it was written, with the place of everything.
     pub(crate) policy: Policy,
+    /// Where the control service listens, when it runs here.
+    pub(crate) control: Option<SocketAddr>,
+    /// The definitions that there are.
+    pub(crate) registry: Registry,
     /// Warnings; errors would have kept the configuration from being made.
     pub(crate) warnings: Diagnostics,
 }
@@ -54,6 +58,7 @@ struct Settings {
     policy: PolicySource,
     targets: Targets,
     registry: Registry,
+    control: Option<SocketAddr>,
 }
 
 /// Reads the configuration file at `path`, the policy, and the files that both name.
@@ -82,8 +87,31 @@ pub(crate) fn load(path: &Path) -> Result<Configuration, Diagnostics> {
             *file = base.join(&*file).display().to_string();
         }
     }
-    let Settings { proxy, log, data_dir, .. } = settings;
-    Ok(Configuration { proxy, log, data_dir, input, policy, warnings: found.sorted() })
+    let Settings { proxy, log, data_dir, control, registry, .. } = settings;
+    let warnings = found.sorted();
+    Ok(Configuration { proxy, log, data_dir, input, policy, control, registry, warnings })
+}
+
+/// What the control service needs of a configuration.
+#[derive(Debug)]
+pub(crate) struct ControlSettings {
+    pub(crate) log: LogSettings,
+    pub(crate) data_dir: PathBuf,
+    pub(crate) control: Option<SocketAddr>,
+    pub(crate) registry: Registry,
+}
+
+/// Reads the configuration file at `path`, but not the policy: a control service has its own.
+pub(crate) fn control(path: &Path) -> Result<ControlSettings, Diagnostics> {
+    let file = source(path)?;
+    let document = Document::parse(&file)?;
+    let settings = settings(&document, path.parent().unwrap_or(Path::new("")));
+    let found = document.into_diagnostics();
+    if found.has_errors() {
+        return Err(found.sorted());
+    }
+    let Settings { log, data_dir, control, registry, .. } = settings;
+    Ok(ControlSettings { log, data_dir, control, registry })
 }
 
 fn input(settings: &Settings, found: &mut Diagnostics) -> (Input, Policy) {
@@ -181,11 +209,12 @@ fn settings(document: &Document<'_>, base: &Path) -> Settings {
     };
     let proxy = proxy_settings(&mut root, base, &data_dir);
     let log = log_settings(&mut root);
+    let control = control_listen(&mut root);
     let read_ca = |path: &str| fs::read_to_string(base.join(path)).map_err(|e| e.to_string());
     let registry = integrations::registry(&mut root, base);
     let targets = snapshot::read_targets(&mut root, &registry, &read_ca);
     root.finish();
-    Settings { proxy, log, data_dir, policy, targets, registry }
+    Settings { proxy, log, data_dir, policy, targets, registry, control }
 }
 
 fn proxy_settings(root: &mut Table<'_>, base: &Path, data_dir: &Path) -> ProxyConfig {
@@ -271,6 +300,18 @@ fn proxy_table(table: &mut Table<'_>, base: &Path, config: &mut ProxyConfig) {
         }
         socket.finish();
     }
+}
+
+/// `[control]`: there is a control service in this process when it says where to listen.
+fn control_listen(root: &mut Table<'_>) -> Option<SocketAddr> {
+    let mut table = root.table("control")?;
+    let mut address = SocketAddr::from(([127, 0, 0, 1], 0));
+    let listen = table.required_string("listen");
+    if let Some(text) = &listen {
+        address_at(&table, "listen", text, &mut address);
+    }
+    table.finish();
+    listen.map(|_| address)
 }
 
 fn log_settings(root: &mut Table<'_>) -> LogSettings {

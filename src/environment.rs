@@ -53,3 +53,8 @@ pub(crate) fn program_name() -> String {
 pub(crate) fn log_filter() -> Option<String> {
     variable("SALLYGATE_LOG")
 }
+
+/// Where the control service's database is: `DATABASE_URL`, which may hold a password.
+pub(crate) fn database_url() -> Option<String> {
+    variable("DATABASE_URL")
+}

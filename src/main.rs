@@ -5,6 +5,7 @@ mod bench;
 mod client;
 mod commands;
 mod configuration;
+mod control;
 mod demo;
 mod diagnostics;
 mod environment;
@@ -22,8 +23,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    approval, audit, ca, completions, definition, doctor, down, env, explain, internal, policy,
-    proxy, run, status, tail, up, version,
+    approval, audit, ca, completions, control as control_command, db, definition, doctor, down,
+    env, explain, internal, keys, nouns, policy, proxy, run, status, tail, up, version,
 };
 use crate::exit::{Failure, Outcome};
 
@@ -60,6 +61,18 @@ enum Command {
     /// What integrations look like
     #[command(subcommand)]
     Definition(definition::Command),
+    /// Deployments of definitions, in the control service
+    #[command(subcommand)]
+    Target(nouns::target::Command),
+    /// Authenticated relationships to targets
+    #[command(subcommand)]
+    Connection(nouns::connection::Command),
+    /// What sandboxes may do, in versions
+    #[command(subcommand)]
+    Profile(nouns::profile::Command),
+    /// Running identities of the control service
+    #[command(subcommand)]
+    Sandbox(nouns::sandbox::Command),
     /// Requests that wait for a decision
     #[command(subcommand)]
     Approval(approval::Command),
@@ -67,9 +80,17 @@ enum Command {
     Doctor(doctor::Options),
     /// Run the proxy in the foreground
     Proxy(proxy::Options),
+    /// Run the control service in the foreground
+    Control(control_command::Options),
     /// The interception authority
     #[command(subcommand)]
     Ca(ca::Command),
+    /// The control service's database
+    #[command(subcommand)]
+    Db(db::Command),
+    /// The keys that secrets are sealed with
+    #[command(subcommand)]
+    Keys(keys::Command),
     /// The record and its hash chain
     #[command(subcommand)]
     Audit(audit::Command),
@@ -122,10 +143,17 @@ fn dispatch(command: &Command) -> Outcome {
         Command::Tail(options) => tail::run(options),
         Command::Policy(command) => policy::run(command),
         Command::Definition(command) => definition::run(command),
+        Command::Target(command) => nouns::target::run(command),
+        Command::Connection(command) => nouns::connection::run(command),
+        Command::Profile(command) => nouns::profile::run(command),
+        Command::Sandbox(command) => nouns::sandbox::run(command),
         Command::Approval(command) => approval::run(command),
         Command::Doctor(options) => doctor::run(options),
         Command::Proxy(options) => proxy::run(options),
+        Command::Control(options) => control_command::run(options),
         Command::Ca(command) => ca::run(command),
+        Command::Db(command) => db::run(command),
+        Command::Keys(command) => keys::run(command),
         Command::Audit(command) => audit::run(command),
         Command::Bench(options) => bench::run(options).map_err(exit::failed),
         Command::Completions(options) => completions::run(options),

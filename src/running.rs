@@ -25,6 +25,9 @@ pub(crate) struct Running {
     pub(crate) proxy: Vec<SocketAddr>,
     pub(crate) unix: Vec<PathBuf>,
     pub(crate) admin: SocketAddr,
+    /// The control service's API, when it runs in the same process.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) control: Option<SocketAddr>,
     pub(crate) config: PathBuf,
     pub(crate) started_unix: i64,
 }
@@ -103,6 +106,7 @@ mod tests {
             proxy: vec!["127.0.0.1:1".parse().unwrap()],
             unix: Vec::new(),
             admin: "127.0.0.1:2".parse().unwrap(),
+            control: None,
             config: "config.toml".into(),
             started_unix: 0,
         };

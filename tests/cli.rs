@@ -209,7 +209,10 @@ fn a_port_that_is_taken_is_named_with_the_way_to_choose_others() {
     let dir = tempfile::tempdir().expect("a directory");
     let other = TcpListener::bind("127.0.0.1:0").expect("a listener");
     let port = other.local_addr().expect("an address").port().to_string();
-    let output = sallygate(dir.path(), &["up", "--proxy-port", &port, "--admin-port", "0"]);
+    let output = sallygate(
+        dir.path(),
+        &["up", "--proxy-port", &port, "--admin-port", "0", "--control-port", "0"],
+    );
     assert_eq!(output.status.code(), Some(5));
     let told = stderr(&output);
     assert!(told.contains(&port) && told.contains("--proxy-port"), "{told}");

@@ -21,7 +21,7 @@ impl Demo {
     }
 
     fn up_again(&self) -> Output {
-        self.sallygate(&["up", "--proxy-port", "0", "--admin-port", "0"])
+        self.sallygate(&["up", "--proxy-port", "0", "--admin-port", "0", "--control-port", "0"])
     }
 
     fn sallygate(&self, arguments: &[&str]) -> Output {

@@ -38,7 +38,7 @@ fn the_transcript_of_the_demo_is_what_up_prints() {
         command.args(args).arg("--dir").arg(directory.path().join("data")).env("NO_COLOR", "1");
         command.output().expect("the binary runs")
     };
-    let up = sallygate(&["up", "--proxy-port", "0", "--admin-port", "0"]);
+    let up = sallygate(&["up", "--proxy-port", "0", "--admin-port", "0", "--control-port", "0"]);
     let down = sallygate(&["down"]);
     let printed = String::from_utf8_lossy(&up.stdout).into_owned();
     assert!(up.status.success(), "{printed}{}", String::from_utf8_lossy(&up.stderr));

@@ -4,13 +4,18 @@
 //! A first start creates what is missing and never replaces what is there. It must not know
 //! anything of requests: the proxy only reads what is written here.
 
+pub mod api;
 pub mod authority;
 pub mod bundle;
+pub mod clock;
 pub mod credentials;
+pub mod domain;
+pub mod feed;
 pub mod id;
 pub mod installation;
 pub mod oauth;
 pub mod outbound;
 pub mod private_file;
+pub mod service;
 pub mod store;
 pub mod token;

@@ -31,10 +31,11 @@ pub mod record;
 mod admin;
 mod server;
 
+pub use credential::{Resolved, Resolver, Unresolved, Wanted};
 pub use denial::{Code, Denial, NextStep};
 pub use id::ExchangeId;
 pub use listener::AuthorityError;
 pub use meter::BudgetError;
 pub use metrics::{MetricKind, MetricSpec, Metrics};
-pub use plan::{Input, MintError, Minted, PublishError, Store};
+pub use plan::{Applied, Handle, Input, Layer, MintError, Minted, PublishError, Store};
 pub use server::{Addresses, Reload, Running, StartError, start};

@@ -23,7 +23,7 @@ use crate::limits::size;
 use crate::listener::{self, AuthorityError, CertificateAuthority, Front};
 use crate::meter::{BudgetError, Meters};
 use crate::metrics::Metrics;
-use crate::plan::{Input, PublishError, Store};
+use crate::plan::{Handle, Input, PublishError, Store};
 use crate::record::Recorder;
 use crate::request::{Gateway, Shared};
 use crate::upstream::{OwnListeners, Pool, Resolver};
@@ -296,6 +296,11 @@ impl Running {
     /// Reads everything again and puts it in force. What was in force stays when that fails.
     pub fn reload(&self) -> Result<u64, ReloadError> {
         reload(&self.shared.store, &self.reload)
+    }
+
+    /// A way to put a control service's plans in force.
+    pub fn handle(&self) -> Handle {
+        Handle(Arc::clone(&self.shared.store))
     }
 
     /// Stops accepting, lets what is in flight finish up to the grace time, and flushes the record.

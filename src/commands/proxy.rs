@@ -10,6 +10,7 @@ use serde_json::json;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::configuration::{self, Configuration, LogSettings};
+use crate::control::{self, Service, Start};
 use crate::demo::Echo;
 use crate::exit::{Failure, Outcome, failed};
 use crate::running::{Claim, Running as Found};
@@ -17,6 +18,8 @@ use crate::{environment, integrations, print};
 
 /// How often files are looked at for changes.
 const WATCH_EVERY: Duration = Duration::from_millis(300);
+
+const CONTROL_STOPS_WITHIN: Duration = Duration::from_secs(2);
 
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Options {
@@ -29,6 +32,9 @@ pub(crate) struct Options {
     /// Listen here for the operator, instead of where the configuration says
     #[arg(long, value_name = "ADDRESS", hide = true)]
     pub(crate) admin_listen: Option<SocketAddr>,
+    /// Run the control service here, instead of where the configuration says
+    #[arg(long, value_name = "ADDRESS", hide = true)]
+    pub(crate) control_listen: Option<SocketAddr>,
     /// Run the demo's upstream as well
     #[arg(long, hide = true)]
     pub(crate) demo_echo: bool,
@@ -64,7 +70,7 @@ async fn serve(
 ) -> Outcome {
     // Before anything says that we are ready: what happens from then on must not be missed.
     let watch = Watch::begin(&options.config, watched)?;
-    let Configuration { mut proxy, mut input, data_dir, .. } = configuration;
+    let Configuration { mut proxy, mut input, data_dir, control, registry, .. } = configuration;
     let echo = match options.demo_echo {
         true => Some(Echo::start(&data_dir).await?),
         false => None,
@@ -78,12 +84,24 @@ async fn serve(
     proxy.admin = options.admin_listen.unwrap_or(proxy.admin);
     let running = sallygate_proxy::start(proxy, input, reading(options, echo)).await;
     let running = running.map_err(failed)?;
-    let found = found(&running.addresses, &options.config);
+    let control = match options.control_listen.or(control) {
+        Some(listen) => {
+            let proxy = Some(running.handle());
+            Some(control::start(Start { data_dir: &data_dir, listen, registry, proxy }).await?)
+        }
+        None => None,
+    };
+    let address = control.as_ref().map(Service::address);
+    let found = found((&running.addresses, address), &options.config);
     let claim = claim(&data_dir, &found);
     ready(found);
     tracing::info!(addresses = ?running.addresses, "ready");
     until_stopped(&running, watch).await;
     tracing::info!("draining");
+    if let Some(control) = control {
+        // It has a limit of its own: whoever waits for an answer must not hold up the end.
+        let _ = tokio::time::timeout(CONTROL_STOPS_WITHIN, control.stop()).await;
+    }
     running.stop().await;
     drop(claim);
     Ok(())
@@ -101,20 +119,21 @@ fn reading(options: &Options, echo: Option<Echo>) -> Reload {
     })
 }
 
-fn found(addresses: &Addresses, config: &Path) -> Found {
+fn found((addresses, control): (&Addresses, Option<SocketAddr>), config: &Path) -> Found {
     Found {
         pid: std::process::id(),
         version: env!("CARGO_PKG_VERSION").into(),
         proxy: addresses.proxy.clone(),
         unix: addresses.unix.clone(),
         admin: addresses.admin.unwrap_or(SocketAddr::from(([0, 0, 0, 0], 0))),
+        control,
         config: config.canonicalize().unwrap_or_else(|_| config.to_path_buf()),
         started_unix: sallygate_proxy::clock::wall_seconds(),
     }
 }
 
 /// Lets the other commands find this process. Serving does not depend on it.
-fn claim(data_dir: &Path, found: &Found) -> Option<Claim> {
+pub(crate) fn claim(data_dir: &Path, found: &Found) -> Option<Claim> {
     let claimed = Claim::take(data_dir).and_then(|claim| {
         let Some(mut claim) = claim else { return Ok(None) };
         claim.publish(found)?;
@@ -123,18 +142,19 @@ fn claim(data_dir: &Path, found: &Found) -> Option<Claim> {
     match claimed {
         Ok(Some(claim)) => Some(claim),
         Ok(None) => {
-            tracing::warn!("another proxy runs from the same data directory");
+            tracing::warn!("another process runs from the same data directory");
             None
         }
         Err(error) => {
-            tracing::warn!(%error, "other commands will not find this proxy");
+            tracing::warn!(%error, "other commands will not find this process");
             None
         }
     }
 }
 
 fn ready_line(found: &Found) -> serde_json::Value {
-    json!({ "ready": true, "proxy": found.proxy, "unix": found.unix, "admin": found.admin })
+    let Found { proxy, unix, admin, control, .. } = found;
+    json!({ "ready": true, "proxy": proxy, "unix": unix, "admin": admin, "control": control })
 }
 
 /// What the process reacts to: signals, and changes of the files that it was made from.
@@ -236,7 +256,7 @@ fn watched_files(config: &Path) -> Vec<PathBuf> {
     paths
 }
 
-fn start_log(settings: &LogSettings) {
+pub(crate) fn start_log(settings: &LogSettings) {
     use tracing_subscriber::{EnvFilter, fmt};
     let filter = environment::log_filter().unwrap_or_else(|| settings.level.clone());
     let builder = fmt()

@@ -21,6 +21,7 @@ use crate::{environment, print, runtime};
 
 const PROXY_PORT: u16 = 8089;
 const ADMIN_PORT: u16 = 8090;
+const CONTROL_PORT: u16 = 8091;
 const READY_WITHIN: Duration = Duration::from_secs(30);
 const LOG_LINES: usize = 12;
 
@@ -38,6 +39,9 @@ pub(crate) struct Options {
     /// Port for the operator, on 127.0.0.1 [default: what config.toml says, at first 8090]
     #[arg(long, value_name = "PORT")]
     admin_port: Option<u16>,
+    /// Port for the control service, on 127.0.0.1 [default: what config.toml says, at first 8091]
+    #[arg(long, value_name = "PORT")]
+    control_port: Option<u16>,
 }
 
 impl Options {
@@ -62,6 +66,7 @@ pub(crate) fn run(options: &Options) -> Outcome {
     let ports = Ports {
         proxy: options.proxy_port.unwrap_or(PROXY_PORT),
         admin: options.admin_port.unwrap_or(ADMIN_PORT),
+        control: options.control_port.unwrap_or(CONTROL_PORT),
     };
     demo::write(&dir, ports)?;
     let config = dir.join("config.toml");
@@ -70,6 +75,7 @@ pub(crate) fn run(options: &Options) -> Outcome {
         config,
         listen: options.proxy_port.map(loopback),
         admin_listen: options.admin_port.map(loopback),
+        control_listen: options.control_port.map(loopback),
         demo_echo: demo::is_there(&dir),
     };
     check_ports(&configuration, &start, options)?;
@@ -129,6 +135,9 @@ fn print_footer(running: &Running, why: Option<String>, options: &Options) {
     let (program, place) = (environment::program_name(), options.as_options());
     print::data(format_args!("  Proxy     {entrance}"));
     print::data(format_args!("  Metrics   http://{admin}/metrics"));
+    if let Some(control) = running.control {
+        print::data(format_args!("  Control   http://{control}/docs"));
+    }
     print::data(format_args!("  Policy    {}", options.directory().join("policy.toml").display()));
     let host = demo::HOST;
     print::data(format_args!("  Try it    {program} run{place} -- curl https://{host}/headers"));
@@ -151,7 +160,8 @@ fn check_ports(
         None => configuration.proxy.listen.clone(),
     };
     let admin = start.admin_listen.unwrap_or(configuration.proxy.admin);
-    for address in entrances.into_iter().chain([admin]) {
+    let control = start.control_listen.or(configuration.control);
+    for address in entrances.into_iter().chain([admin]).chain(control) {
         match TcpListener::bind(address) {
             Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
                 return Err(taken(address, options));
@@ -169,7 +179,7 @@ fn taken(address: SocketAddr, options: &Options) -> Failure {
     let (program, place) = (environment::program_name(), options.as_options());
     Failure::Conflict(format!(
         "port {} of {} is taken by another program\n\
-         choose others: {program} up{place} --proxy-port 18089 --admin-port 18090\n\
+         choose others: {program} up{place} --proxy-port 18089 --admin-port 18090 --control-port 18091\n\
          (or edit `{}`)",
         address.port(),
         address.ip(),
@@ -184,7 +194,12 @@ fn start_detached(start: &proxy::Options, dir: &Path) -> Result<Running, Failure
     let begin = log.metadata()?.len();
     let mut command = Command::new(std::env::current_exe()?);
     command.arg("proxy").arg("--config").arg(&start.config);
-    for (name, address) in [("--listen", start.listen), ("--admin-listen", start.admin_listen)] {
+    let listeners = [
+        ("--listen", start.listen),
+        ("--admin-listen", start.admin_listen),
+        ("--control-listen", start.control_listen),
+    ];
+    for (name, address) in listeners {
         if let Some(address) = address {
             command.arg(name).arg(address.to_string());
         }

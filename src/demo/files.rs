@@ -19,6 +19,7 @@ pub(super) const TOKEN: &str = "demo.token";
 pub(crate) struct Ports {
     pub(crate) proxy: u16,
     pub(crate) admin: u16,
+    pub(crate) control: u16,
 }
 
 /// Makes what is missing of an installation with the demo's policy.
@@ -46,6 +47,7 @@ fn config(ports: Ports) -> String {
     include_str!("config.toml")
         .replace("{proxy_port}", &ports.proxy.to_string())
         .replace("{admin_port}", &ports.admin.to_string())
+        .replace("{control_port}", &ports.control.to_string())
 }
 
 fn once(

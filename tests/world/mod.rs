@@ -56,6 +56,7 @@ pub(crate) struct World {
     definitions: Vec<&'static str>,
     config: String,
     policy: String,
+    variables: Vec<(String, String)>,
 }
 
 impl World {
@@ -93,6 +94,12 @@ impl World {
         self
     }
 
+    /// A variable of the proxy's process.
+    pub(crate) fn variable(mut self, name: &str, value: &str) -> Self {
+        self.variables.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
     pub(crate) fn start(self) -> RunningWorld {
         rustls::crypto::aws_lc_rs::default_provider().install_default().ok();
         let runtime = Runtime::new().expect("a runtime");
@@ -115,7 +122,7 @@ impl World {
         std::fs::write(data.join("policy.toml"), &policy).expect("a writable directory");
         let config = self.config_toml(&upstreams);
         std::fs::write(data.join("config.toml"), config).expect("a writable directory");
-        let process = Process::start(&data.join("config.toml"));
+        let process = Process::start_with(&data.join("config.toml"), &self.variables);
         let open_files = process.open_files();
         RunningWorld {
             runtime,
@@ -223,6 +230,12 @@ impl RunningWorld {
         assert!(same, "{} saw {seen:?}, not {paths:?}", upstream.plan.host());
     }
 
+    /// Ends the process and starts it again, on other ports.
+    pub(crate) fn restart(&mut self) {
+        self.process.kill();
+        self.process = Process::start(&self.data().join("config.toml"));
+    }
+
     pub(crate) fn process(&mut self) -> &mut Process {
         &mut self.process
     }
@@ -328,6 +341,19 @@ impl RunningWorld {
         let token = std::fs::read_to_string(self.data().join("operator.token"));
         let token = token.expect("the proxy made operator.token");
         admin::ask(self.process.admin, method, path, Some(token.trim()), body)
+    }
+
+    /// Asks the control service as the operator.
+    pub(crate) fn control(&self, (method, path): (&str, &str), body: &str) -> AdminAnswer {
+        let token = std::fs::read_to_string(self.data().join("operator.token"));
+        let token = token.expect("the proxy made operator.token");
+        let control = self.process.control.expect("the configuration has [control]");
+        admin::ask(control, method, path, Some(token.trim()), body)
+    }
+
+    /// A file of the data directory.
+    pub(crate) fn data_file(&self, name: &str) -> PathBuf {
+        self.data().join(name)
     }
 
     /// policy.toml as it was at the start.

@@ -22,14 +22,22 @@ pub(crate) struct Process {
     stderr: Log,
     pub(crate) proxy: SocketAddr,
     pub(crate) admin: SocketAddr,
+    /// The control service's API, when the configuration has one.
+    pub(crate) control: Option<SocketAddr>,
 }
 
 impl Process {
     /// Runs `sallygate proxy --config FILE` until it says that it is ready.
     pub(crate) fn start(config: &Path) -> Self {
+        Self::start_with(config, &[])
+    }
+
+    /// The same, with these variables.
+    pub(crate) fn start_with(config: &Path, variables: &[(String, String)]) -> Self {
         let mut child = sallygate()
             .args(["proxy", "--config"])
             .arg(config)
+            .envs(variables.iter().cloned())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -58,7 +66,8 @@ impl Process {
         let address = |value: &Value| value.as_str().and_then(|text| text.parse().ok());
         let proxy = address(&ready["proxy"][0]).expect("an address of the proxy");
         let admin = address(&ready["admin"]).expect("an address of the admin listener");
-        Self { child, stdout, stderr, proxy, admin }
+        let control = address(&ready["control"]);
+        Self { child, stdout, stderr, proxy, admin, control }
     }
 
     pub(crate) fn is_alive(&mut self) -> bool {

@@ -1,6 +1,8 @@
 //! The one trait behind which the two databases stand. Statements are written once: both take
 //! `$1`, `ON CONFLICT`, `RETURNING`, and store the types of [`Value`] alike.
 
+use std::path::Path;
+
 use async_trait::async_trait;
 
 use super::{Row, StoreError, Value};
@@ -33,6 +35,9 @@ pub trait Database: Send + Sync + std::fmt::Debug {
     /// Every table with its columns as `table.column type nullable key`, in order, with the types
     /// named as [`Value`] names them: what must be equal on both databases.
     async fn schema(&self) -> Result<Vec<String>, StoreError>;
+
+    /// Copies the database to a file that is not there yet, while it is in use.
+    async fn backup(&self, to: &Path) -> Result<(), StoreError>;
 
     async fn close(&self);
 }

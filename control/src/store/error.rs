@@ -26,6 +26,9 @@ pub enum StoreError {
     /// A row has not the columns that its reader expects: a defect of this program.
     #[error("a row has another shape than expected")]
     Shape,
+    /// This database has a tool of its own for it.
+    #[error("this database cannot be copied so: use its own tools")]
+    Unsupported,
     /// Anything else that the database says.
     #[error("the database failed")]
     Failed(#[source] sqlx::Error),
@@ -42,6 +45,7 @@ impl StoreError {
             Self::Newer { .. } => "store_newer",
             Self::Migration(_) => "store_migration",
             Self::Shape => "store_shape",
+            Self::Unsupported => "store_unsupported",
             Self::Failed(_) => "store_failed",
         }
     }
@@ -56,6 +60,7 @@ impl StoreError {
             | Self::Newer { .. }
             | Self::Migration(_)
             | Self::Shape
+            | Self::Unsupported
             | Self::Failed(_) => None,
         }
     }

@@ -8,9 +8,10 @@ use super::database::{Access, Database, Transaction, fetch_optional};
 use crate::values;
 
 /// Steps in order; the first has version 1. `{bytes}` is how the database spells bytes.
-const STEPS: [(&str, &str); 2] = [
+const STEPS: [(&str, &str); 3] = [
     ("core", include_str!("migrations/0001_core.sql")),
     ("oauth", include_str!("migrations/0002_oauth.sql")),
+    ("api", include_str!("migrations/0003_api.sql")),
 ];
 
 /// What a migration did.

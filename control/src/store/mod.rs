@@ -13,7 +13,7 @@ mod postgres;
 mod sqlite;
 mod value;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use database::{Access, Database, Transaction, fetch_optional};
@@ -134,6 +134,11 @@ impl Store {
 
     pub async fn begin(&self, access: Access) -> Result<Box<dyn Transaction>, StoreError> {
         self.database.begin(access).await
+    }
+
+    /// Copies an embedded database to a file that is not there yet, while it is in use.
+    pub async fn backup(&self, to: &Path) -> Result<(), StoreError> {
+        self.database.backup(to).await
     }
 
     pub async fn close(&self) {

@@ -9,6 +9,9 @@ use crate::id::{Id, IdKind};
 use crate::token::NoRandomness;
 use crate::{change, values};
 
+/// How long a notice is kept that was told.
+const KEPT_MS: i64 = 24 * 3600 * 1000;
+
 /// What a notice is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Topic {
@@ -74,6 +77,15 @@ impl Store {
             Ok(Notice { id, topic, organisation, payload })
         };
         rows.into_iter().map(notice).collect()
+    }
+
+    /// Drops notices that were told a day ago: nobody asks for them any more.
+    pub async fn forget_told(&self, now_ms: i64) -> Result<(), StoreError> {
+        change!(self, |transaction| {
+            let old = "DELETE FROM outbox WHERE delivered_at < $1";
+            transaction.execute(old, values![now_ms.saturating_sub(KEPT_MS)]).await?;
+            Ok(())
+        })
     }
 
     /// Notes that a notice was told.

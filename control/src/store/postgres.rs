@@ -1,5 +1,6 @@
 //! PostgreSQL: for more than one control process, or where somebody runs it anyway.
 
+use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -93,6 +94,10 @@ impl Database for PostgresDatabase {
             )
             .await?;
         rows.into_iter().map(|mut row| row.text()).collect()
+    }
+
+    async fn backup(&self, _to: &Path) -> Result<(), StoreError> {
+        Err(StoreError::Unsupported)
     }
 
     async fn close(&self) {

@@ -97,6 +97,13 @@ impl Database for SqliteDatabase {
         rows.into_iter().map(|mut row| row.text()).collect()
     }
 
+    async fn backup(&self, to: &Path) -> Result<(), StoreError> {
+        // A consistent copy without what was deleted; a read transaction as far as others see it.
+        let statement = sqlx::query("VACUUM INTO $1").bind(to.display().to_string());
+        statement.execute(&self.writer).await?;
+        Ok(())
+    }
+
     async fn close(&self) {
         self.readers.close().await;
         self.writer.close().await;

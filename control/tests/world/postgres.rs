@@ -20,13 +20,18 @@ static SERVER: OnceLock<Server> = OnceLock::new();
 static DATABASES: AtomicU32 = AtomicU32::new(0);
 
 /// A new, empty database.
-pub(super) fn database() -> Location {
+pub(crate) fn database() -> Location {
+    Location::Postgres(DatabaseUrl::new(database_url()))
+}
+
+/// Where a new, empty database is.
+pub(crate) fn database_url() -> String {
     let server = SERVER.get_or_init(start);
     let name = format!("test_{}", DATABASES.fetch_add(1, Ordering::Relaxed));
     let sockets = server.sockets.display().to_string();
     run(psql(&sockets, &format!("CREATE DATABASE {name}")));
     let host = sockets.replace('/', "%2F");
-    Location::Postgres(DatabaseUrl::new(format!("postgres://postgres@{host}/{name}")))
+    format!("postgres://postgres@{host}/{name}")
 }
 
 fn psql(sockets: &str, statement: &str) -> Command {

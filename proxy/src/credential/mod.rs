@@ -5,10 +5,12 @@
 
 mod cell;
 mod injection;
+mod resolver;
 mod source;
 
-pub(crate) use cell::{Cell, Ready};
+pub(crate) use cell::{Asker, Cell, Ready};
 pub(crate) use injection::{Presented, ReadyInjection};
+pub use resolver::{Resolved, Resolver, Unresolved, Wanted};
 pub(crate) use source::SourceError;
 
 use zeroize::Zeroizing;

@@ -1,12 +1,14 @@
-//! Where a stand-alone proxy takes a credential from: environment, file or command.
+//! Where a proxy takes a credential from: environment, file or command, or who resolves it.
 
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Duration;
 
-use sallygate_compiler::snapshot::ValueSource;
+use sallygate_compiler::plan::CredentialReference;
+use sallygate_compiler::snapshot::{ConnectionSource, ValueSource};
 use tokio::io::AsyncReadExt;
 
-use super::Secret;
+use super::{Resolver, Secret, Unresolved, Wanted};
 
 /// Longest credential: more than any provider's token, less than a header may hold.
 const VALUE_BYTES_MAX: u64 = 32 * 1024;
@@ -25,6 +27,10 @@ pub(crate) enum SourceError {
     CommandStatus(String),
     #[error("command `{0}` did not end within 10 seconds")]
     CommandDeadline(String),
+    #[error("it is refused: {0}")]
+    Refused(String),
+    #[error("it cannot be resolved now: {0}")]
+    Unavailable(String),
     #[error("the value is empty")]
     Empty,
     #[error("the value is longer than 32 KiB")]
@@ -33,8 +39,47 @@ pub(crate) enum SourceError {
     NotPrintable,
 }
 
+/// Who gives a credential.
+#[derive(Clone, Debug)]
+pub(crate) enum Source {
+    /// Where the operator of a stand-alone proxy put it.
+    Value(ConnectionSource),
+    /// Whoever resolves this reference.
+    Resolver(Arc<dyn Resolver>, CredentialReference),
+}
+
+/// A value as it was fetched, and for how long it is good where that is known.
+#[derive(Debug)]
+pub(crate) struct Fetched {
+    pub(crate) secret: Secret,
+    pub(crate) life: Option<Duration>,
+}
+
+/// How long a resolved credential is used that does not say how long it is good: what was revoked
+/// is told at once, and this is for when the telling was lost.
+const RESOLVED_LIFE: Duration = Duration::from_secs(300);
+
+impl Source {
+    /// Asks once, for this sandbox.
+    pub(crate) async fn fetch(&self, sandbox: &str) -> Result<Fetched, SourceError> {
+        match self {
+            Self::Value(own) => Ok(Fetched { secret: fetch(&own.value).await?, life: None }),
+            Self::Resolver(resolver, reference) => {
+                let resolved = resolver.resolve(&Wanted::of(reference, sandbox)).await;
+                let resolved = resolved.map_err(|unresolved| match unresolved {
+                    Unresolved::Refused(why) => SourceError::Refused(why),
+                    Unresolved::Unavailable(why) => SourceError::Unavailable(why),
+                })?;
+                let told = resolved.life_seconds.map(Duration::from_secs);
+                let life = told.map_or(RESOLVED_LIFE, |told| told.min(RESOLVED_LIFE));
+                Ok(Fetched { secret: checked(resolved.into_bytes())?, life: Some(life) })
+            }
+        }
+    }
+}
+
 /// Reads the value once.
-pub(crate) async fn fetch(source: &ValueSource) -> Result<Secret, SourceError> {
+async fn fetch(source: &ValueSource) -> Result<Secret, SourceError> {
     let bytes = match source {
         ValueSource::Env(name) => environment(name)?,
         ValueSource::File(path) => file(path).await?,

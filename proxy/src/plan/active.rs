@@ -18,6 +18,8 @@ pub(crate) struct ActivePlan {
     pub(crate) digest: Arc<str>,
     pub(crate) profile: Arc<str>,
     routes: Vec<ActiveRoute>,
+    /// In the order of the plan's credential table.
+    cells: Vec<Arc<Cell>>,
 }
 
 /// What stands beside a route of the plan.
@@ -51,7 +53,16 @@ impl ActivePlan {
             digest: plan.digest.as_str().into(),
             profile,
             table,
+            cells: cells.to_vec(),
         })
+    }
+
+    /// Whether it is the plan with this digest, over these cells and no others.
+    pub(super) fn is_made_of(&self, digest: &str, cells: &[Arc<Cell>]) -> bool {
+        let same = |(own, other): (&Arc<Cell>, &Arc<Cell>)| Arc::ptr_eq(own, other);
+        *self.digest == *digest
+            && self.cells.len() == cells.len()
+            && self.cells.iter().zip(cells).all(same)
     }
 
     /// The route with this index. Indexes come from this plan's own table.

@@ -18,6 +18,7 @@ use sallygate_compiler::snapshot::{ConnectionSource, SandboxSpec};
 use sallygate_compiler::table::RouteTable;
 use tokio::sync::watch;
 
+use super::layer::{Applied, Layer, LayerCells};
 use super::retired::Retired;
 use super::{ActivePlan, Sandbox, Token};
 use crate::clock;
@@ -121,6 +122,8 @@ impl Generation {
 #[derive(Default)]
 struct Written {
     input: Input,
+    layer: Layer,
+    layer_cells: LayerCells,
     sessions: BTreeMap<String, SandboxSpec>,
     cells: Vec<Arc<Cell>>,
     counts: HashMap<String, Arc<AtomicU64>>,
@@ -190,6 +193,28 @@ impl Store {
         }
     }
 
+    /// Puts a control service's layer in force. A plan of it that cannot be used is left out, and
+    /// what was wrong with it comes back: it must not keep the others from being in force.
+    pub(crate) fn apply(&self, layer: Layer) -> Result<Applied, PublishError> {
+        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = std::mem::replace(&mut written.layer, layer);
+        match self.rebuild_saying(&mut written) {
+            Ok(applied) => Ok(applied),
+            Err(error) => {
+                written.layer = before;
+                Err(error)
+            }
+        }
+    }
+
+    /// Lets go of the credentials of these connections.
+    pub(crate) fn forget(&self, connections: &[String]) {
+        let written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        let cells = written.cells.iter().chain(written.layer_cells.values());
+        let named = |cell: &&Arc<Cell>| connections.iter().any(|id| id == cell.connection());
+        cells.filter(named).for_each(|cell| cell.forget());
+    }
+
     /// Makes a sandbox that lives in this process until it expires.
     pub fn mint(&self, profile: &str, ttl_seconds: u64) -> Result<Minted, MintError> {
         let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
@@ -233,18 +258,33 @@ impl Store {
     }
 
     fn rebuild(&self, written: &mut Written) -> Result<u64, PublishError> {
+        self.rebuild_saying(written).map(|applied| applied.generation)
+    }
+
+    fn rebuild_saying(&self, written: &mut Written) -> Result<Applied, PublishError> {
         let began = clock::now();
         let old = self.generation.load_full();
         let cells = self.cells(written);
+        let layer_cells = written.layer.cells(&written.layer_cells, &self.metrics);
         let mut next = Generation { number: old.number + 1, ..Generation::default() };
         for (profile, plan) in &written.input.plans {
-            let active = match old.plans.get(profile) {
-                Some(same) if *same.digest == *plan.digest && cells == written.cells => {
-                    Arc::clone(same)
-                }
-                _ => Arc::new(self.activate(profile, plan, &cells)?),
-            };
-            next.plans.insert(profile.clone(), active);
+            let unusable = |reason| PublishError::Unusable { profile: profile.into(), reason };
+            let ordered = file_cells(plan, &cells).map_err(unusable)?;
+            next.plans.insert(profile.clone(), self.reuse(&old, (profile, plan), &ordered)?);
+        }
+        let mut applied = Applied { generation: next.number, refused: Vec::new() };
+        for (profile, plan) in &written.layer.plans {
+            if next.plans.contains_key(profile) {
+                let reason = "a file has a profile of this name".to_owned();
+                applied.refused.push((profile.clone(), reason));
+                continue;
+            }
+            let active = Layer::cells_of(plan, &layer_cells)
+                .and_then(|o| self.reuse(&old, (profile, plan), &o).map_err(|e| e.to_string()));
+            match active {
+                Ok(active) => drop(next.plans.insert(profile.clone(), active)),
+                Err(reason) => applied.refused.push((profile.clone(), reason)),
+            }
         }
         self.admit(written, &mut next);
         for id in old.sandboxes.keys().filter(|id| !next.sandboxes.contains_key(*id)) {
@@ -255,13 +295,26 @@ impl Store {
         written.revoked.retain(|id| !next.sandboxes.contains_key(id));
         next.revoked.clone_from(&written.revoked);
         written.cells = cells;
+        written.layer_cells = layer_cells;
         self.announce(&next, began);
-        let number = next.number;
         let next = Arc::new(next);
         self.generation.store(Arc::clone(&next));
-        self.changes.send_replace(number);
+        self.changes.send_replace(applied.generation);
         self.retire(old, &next);
-        Ok(number)
+        Ok(applied)
+    }
+
+    /// The plan as it is in force already, or made ready.
+    fn reuse(
+        &self,
+        old: &Generation,
+        (profile, plan): (&str, &Plan),
+        cells: &[Arc<Cell>],
+    ) -> Result<Arc<ActivePlan>, PublishError> {
+        match old.plans.get(profile) {
+            Some(same) if same.is_made_of(&plan.digest, cells) => Ok(Arc::clone(same)),
+            Some(_) | None => self.activate(profile, plan, cells).map(Arc::new),
+        }
     }
 
     fn retire(&self, old: Arc<Generation>, next: &Generation) {
@@ -299,21 +352,17 @@ impl Store {
         let unusable = |reason| PublishError::Unusable { profile: profile.into(), reason };
         let table = RouteTable::build(Arc::new(plan.clone())).map_err(PublishError::Plan)?;
         let plan = Arc::clone(table.plan());
-        let ordered = plan.credentials.iter().map(|reference| {
-            let cell = cells.iter().find(|cell| cell.provides(reference)).cloned();
-            cell.ok_or_else(|| {
-                let CredentialReference { connection_id, secret_type, .. } = reference;
-                format!("no connection `{connection_id}` with a `{secret_type}` is configured")
-            })
-        });
-        let ordered: Vec<_> = ordered.collect::<Result<_, _>>().map_err(unusable)?;
-        ActivePlan::new(plan, table, &ordered, &self.metrics).map_err(unusable)
+        ActivePlan::new(plan, table, cells, &self.metrics).map_err(unusable)
     }
 
     fn admit(&self, written: &mut Written, next: &mut Generation) {
-        let specs = written.input.sandboxes.iter().chain(written.sessions.values());
-        for spec in specs {
+        // A file's sandbox keeps its name, whoever else uses it.
+        let own = written.input.sandboxes.iter().chain(written.sessions.values());
+        for spec in own.chain(&written.layer.sandboxes) {
             let Some(plan) = next.plans.get(&spec.profile) else { continue };
+            if next.sandboxes.contains_key(spec.id.as_str()) {
+                continue;
+            }
             let sandbox = Arc::new(Sandbox {
                 id: spec.id.as_str().into(),
                 plan: Arc::clone(plan),
@@ -350,11 +399,16 @@ impl Store {
     }
 }
 
-impl PartialEq for Cell {
-    /// Cells are the same only if they are one: a new cell means that plans must be made anew.
-    fn eq(&self, other: &Self) -> bool {
-        std::ptr::eq(self, other)
-    }
+/// The cells of a file's plan, in the order of its credential table.
+fn file_cells(plan: &Plan, cells: &[Arc<Cell>]) -> Result<Vec<Arc<Cell>>, String> {
+    let ordered = plan.credentials.iter().map(|reference| {
+        let cell = cells.iter().find(|cell| cell.provides(reference)).cloned();
+        cell.ok_or_else(|| {
+            let CredentialReference { connection_id, secret_type, .. } = reference;
+            format!("no connection `{connection_id}` with a `{secret_type}` is configured")
+        })
+    });
+    ordered.collect()
 }
 
 fn random<const N: usize>() -> Result<String, MintError> {

@@ -130,7 +130,8 @@ fn journey(session: &mut Session, x: &Exchange) -> Journey {
 async fn renew_credentials(x: &mut Exchange) -> Result<()> {
     x.bytes_in = 0;
     let Some(permit) = x.permit.as_ref() else { return Ok(()) };
-    match inject::resolve(permit, &mut x.credential_cache).await {
+    let asker = x.sandbox.as_ref().map_or("", |sandbox| &*sandbox.id);
+    match inject::resolve(permit, asker, &mut x.credential_cache).await {
         Ok(credentials) => {
             x.credentials = credentials;
             Ok(())

@@ -104,7 +104,8 @@ impl Gateway {
         drop(generation);
         let permit = self.authorize(session, x, &head).await?;
         x.timings.matched();
-        x.credentials = inject::resolve(&permit, &mut x.credential_cache).await?;
+        let asker = x.sandbox.as_ref().map_or("", |sandbox| &*sandbox.id);
+        x.credentials = inject::resolve(&permit, asker, &mut x.credential_cache).await?;
         x.timings.resolved(x.credential_cache);
         x.permit = Some(permit);
         Ok(Admission::Forward)

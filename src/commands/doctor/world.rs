@@ -71,5 +71,5 @@ fn write(path: &Path) -> Result<(), Failure> {
     copy(&made.ca_key(), "echo-ca-key.pem", Readers::Owner)?;
     copy(&made.ca_certificate(), "echo-ca.pem", Readers::Everybody)?;
     fs::write(path.join("policy.toml"), include_str!("policy.toml"))?;
-    demo::write(path, Ports { proxy: 0, admin: 0 }).map(drop)
+    demo::write(path, Ports { proxy: 0, admin: 0, control: 0 }).map(drop)
 }

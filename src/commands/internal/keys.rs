@@ -48,6 +48,7 @@ pub(super) const CONFIGURATION: &[Section] = &[
             ),
             key("proxy", "table", "", "The listener for sandboxes"),
             key("admin", "table", "", "The listener for the operator"),
+            key("control", "table", "", "The control service, when it runs in this process"),
             key("tls", "table", "", "The interception authority"),
             key("limits", "table", "", "See [limits](limits.md)"),
             key("audit", "table", "", "The record"),
@@ -100,6 +101,11 @@ pub(super) const CONFIGURATION: &[Section] = &[
         title: "[admin]",
         about: "Health and metrics for everybody, `/v1` for the operator's token.",
         keys: &[key("listen", "address", "`127.0.0.1:8090`", "TCP listener")],
+    },
+    Section {
+        title: "[control]",
+        about: "The control service's API. Without this table none runs beside the proxy. Its database is `control.db` in `data_dir`, or what `DATABASE_URL` says.",
+        keys: &[key("listen", "address", "required", "TCP listener")],
     },
     Section {
         title: "[tls]",

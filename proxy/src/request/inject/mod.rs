@@ -16,7 +16,7 @@ use pingora::{Error, ErrorType, Result};
 use zeroize::Zeroizing;
 
 use super::{Exchange, Permit};
-use crate::credential::{Presented, Ready, ReadyInjection};
+use crate::credential::{Asker, Presented, Ready, ReadyInjection};
 use crate::denial::{Code, Denial};
 
 /// What a client must not say about where its request comes from or goes to. Compared with the
@@ -47,6 +47,7 @@ fn is_forged(name: &str) -> bool {
 /// The credentials of a route, one for each injection. Waits only when a cell is cold.
 pub(super) async fn resolve(
     permit: &Permit,
+    asker: Asker<'_>,
     cache: &mut &'static str,
 ) -> Result<Vec<Arc<Ready>>, Denial> {
     let Some(route) = permit.route().filter(|route| !route.injections.is_empty()) else {
@@ -55,12 +56,12 @@ pub(super) async fn resolve(
     let mut ready = Vec::with_capacity(route.injections.len());
     *cache = "warm";
     for cell in route.injections.iter().flat_map(ReadyInjection::cells) {
-        if let Some(warm) = cell.warm() {
+        if let Some(warm) = cell.warm(asker) {
             ready.push(warm);
             continue;
         }
         *cache = "cold";
-        let resolved = cell.resolve().await.map_err(|_| {
+        let resolved = cell.resolve(asker).await.map_err(|_| {
             let message =
                 format!("the credential of connection `{}` cannot be had", cell.connection());
             Denial::new(Code::CredentialUnavailable, message).retry_after(1).route(&*route.id)

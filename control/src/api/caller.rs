@@ -1,0 +1,217 @@
+//! Who asks: the bearer of an API token, in an organisation.
+//!
+//! A handler that takes a [`Reader`], [`Writer`] or [`Operator`] cannot run for anybody less.
+
+use aide::OperationInput;
+use aide::generate::GenContext;
+use aide::openapi::{Operation, Response as Described};
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, StatusCode, header};
+
+use super::parameters::header_parameter;
+use super::problem::{self, Problem};
+use crate::domain::token::{self, ApiToken, Role};
+use crate::domain::{Act, organisation};
+use crate::service::Control;
+use crate::store::Access;
+
+/// Where an operator says in which organisation something is meant.
+const ORGANISATION: &str = "sallygate-organisation";
+
+/// May look at what an organisation has.
+#[derive(Debug)]
+pub(super) struct Reader(Member);
+
+/// May change what an organisation has.
+#[derive(Debug)]
+pub(super) struct Writer(Member);
+
+/// May change what belongs to all organisations.
+#[derive(Debug)]
+pub(super) struct Operator(ApiToken);
+
+/// Any caller at all.
+#[derive(Debug)]
+pub(super) struct Anybody(pub(super) ApiToken);
+
+#[derive(Debug)]
+struct Member {
+    token: ApiToken,
+    organisation: String,
+}
+
+/// What every caller has.
+pub(super) trait Caller {
+    fn token(&self) -> &ApiToken;
+
+    fn act(&self, control: &Control) -> Act {
+        Act { actor: self.token().id.clone(), now_ms: control.clock.now_ms() }
+    }
+}
+
+impl Reader {
+    pub(super) fn organisation(&self) -> &str {
+        &self.0.organisation
+    }
+}
+
+impl Writer {
+    pub(super) fn organisation(&self) -> &str {
+        &self.0.organisation
+    }
+}
+
+impl Caller for Reader {
+    fn token(&self) -> &ApiToken {
+        &self.0.token
+    }
+}
+
+impl Caller for Writer {
+    fn token(&self) -> &ApiToken {
+        &self.0.token
+    }
+}
+
+impl Caller for Operator {
+    fn token(&self) -> &ApiToken {
+        &self.0
+    }
+}
+
+async fn identify(parts: &Parts, control: &Control) -> Result<ApiToken, Problem> {
+    let given = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let text = given.and_then(bearer).ok_or_else(Problem::unauthorized)?;
+    let mut transaction = control.store.begin(Access::Read).await.map_err(domain)?;
+    let found = token::identify(&mut *transaction, text, control.clock.now_ms()).await?;
+    found.ok_or_else(Problem::unauthorized)
+}
+
+fn bearer(value: &str) -> Option<&str> {
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
+}
+
+fn domain(error: crate::store::StoreError) -> Problem {
+    crate::domain::DomainError::from(error).into()
+}
+
+fn allow(token: &ApiToken, least: Role) -> Result<(), Problem> {
+    if token.role >= least {
+        return Ok(());
+    }
+    let detail = format!("this needs the role `{}`", least.as_str());
+    Err(Problem::new(StatusCode::FORBIDDEN, "insufficient_role", detail))
+}
+
+/// The caller with the organisation that is meant: its own, or the one that an operator names.
+async fn member(parts: &Parts, control: &Control, least: Role) -> Result<Member, Problem> {
+    let token = identify(parts, control).await?;
+    allow(&token, least)?;
+    let wanted = parts.headers.get(ORGANISATION).map(HeaderValue::to_str);
+    let wanted = wanted.transpose().map_err(|_| Problem::absent())?;
+    let own = token.organisation.clone();
+    let organisation = match (own, wanted) {
+        (Some(own), None) => own,
+        (Some(own), Some(wanted)) if own == wanted => own,
+        // Whether there is such an organisation is nobody else's business.
+        (Some(_), Some(_)) => {
+            return Err(crate::domain::DomainError::not_found("organisation").into());
+        }
+        (None, wanted) => {
+            let mut transaction = control.store.begin(Access::Read).await.map_err(domain)?;
+            let found = match wanted {
+                Some(id) => organisation::find(&mut *transaction, id).await?,
+                None => organisation::first(&mut *transaction).await?,
+            };
+            found.id
+        }
+    };
+    Ok(Member { token, organisation })
+}
+
+impl FromRequestParts<Control> for Reader {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, control: &Control) -> Result<Self, Problem> {
+        member(parts, control, Role::ReadOnly).await.map(Self)
+    }
+}
+
+impl FromRequestParts<Control> for Writer {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, control: &Control) -> Result<Self, Problem> {
+        member(parts, control, Role::Member).await.map(Self)
+    }
+}
+
+impl FromRequestParts<Control> for Operator {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, control: &Control) -> Result<Self, Problem> {
+        let token = identify(parts, control).await?;
+        allow(&token, Role::Operator)?;
+        Ok(Self(token))
+    }
+}
+
+impl FromRequestParts<Control> for Anybody {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, control: &Control) -> Result<Self, Problem> {
+        identify(parts, control).await.map(Self)
+    }
+}
+
+fn describe(operation: &mut Operation) {
+    let requirement = [("token".to_owned(), Vec::new())].into_iter().collect();
+    operation.security = vec![requirement];
+}
+
+fn describe_organisation(ctx: &mut GenContext, operation: &mut Operation) {
+    describe(operation);
+    let text = "The organisation that an operator means [default: the first one].";
+    header_parameter(ctx, operation, (ORGANISATION, text));
+}
+
+/// Says of each caller what the document must say of the operation.
+macro_rules! described {
+    ($($caller:ty: $describe:expr;)*) => {$(
+        impl OperationInput for $caller {
+            fn operation_input(ctx: &mut GenContext, operation: &mut Operation) {
+                let describe: fn(&mut GenContext, &mut Operation) = $describe;
+                describe(ctx, operation);
+            }
+
+            fn inferred_early_responses(
+                ctx: &mut GenContext,
+                operation: &mut Operation,
+            ) -> Vec<(Option<u16>, Described)> {
+                problem::responses(ctx, operation, &[401, 403, 500, 503])
+            }
+        }
+    )*};
+}
+
+described! {
+    Reader: describe_organisation;
+    Writer: describe_organisation;
+    Operator: |_, operation| describe(operation);
+    Anybody: |_, operation| describe(operation);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_bearer_is_heard() {
+        assert_eq!(bearer("Bearer abc"), Some("abc"));
+        assert_eq!(bearer("bearer  abc"), Some("abc"));
+        for wrong in ["", "abc", "Basic abc", "Bearerabc"] {
+            assert_eq!(bearer(wrong), None, "{wrong}");
+        }
+    }
+}

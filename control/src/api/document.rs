@@ -1,0 +1,56 @@
+//! `/openapi.json`, and pages that show it. Nothing is loaded from elsewhere.
+
+use aide::openapi::{OpenApi, SecurityScheme};
+use aide::transform::TransformOpenApi;
+use axum::Router;
+use axum::http::header;
+use axum::response::IntoResponse;
+use axum::routing::get;
+
+use crate::service::Control;
+
+const PAGE: &str = include_str!("document/page.html");
+const SCRIPT: &str = include_str!("document/page.js");
+const STYLE: &str = include_str!("document/page.css");
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
+                      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+pub(super) fn describe(api: TransformOpenApi<'_>) -> TransformOpenApi<'_> {
+    let token = SecurityScheme::Http {
+        scheme: "bearer".to_owned(),
+        bearer_format: None,
+        description: Some("An API token, or the operator's token of the installation.".to_owned()),
+        extensions: Default::default(),
+    };
+    api.title("Sallygate control")
+        .version(env!("CARGO_PKG_VERSION"))
+        .description("Targets, connections, profiles, sandboxes, and what becomes of them.")
+        .security_scheme("token", token)
+}
+
+pub(super) fn routes(document: &OpenApi) -> Router<Control> {
+    let json = serde_json::to_string(document).unwrap_or_default();
+    let page = || async {
+        (
+            [
+                (header::CONTENT_TYPE, "text/html; charset=utf-8"),
+                (header::CONTENT_SECURITY_POLICY, POLICY),
+            ],
+            PAGE,
+        )
+    };
+    let asset = |kind: &'static str, text: &'static str| {
+        get(move || async move { ([(header::CONTENT_TYPE, kind)], text) })
+    };
+    Router::new()
+        .route(
+            "/openapi.json",
+            get(move || async move {
+                ([(header::CONTENT_TYPE, "application/json")], json).into_response()
+            }),
+        )
+        .route("/docs", get(page))
+        .route("/redoc", get(page))
+        .route("/docs/page.js", asset("text/javascript; charset=utf-8", SCRIPT))
+        .route("/docs/page.css", asset("text/css; charset=utf-8", STYLE))
+}

@@ -1,0 +1,79 @@
+//! The HTTP API: what people and programs do with the control service goes through here.
+//!
+//! Handlers read what was asked, run one transaction of the domain, and answer. They decide
+//! nothing. The OpenAPI document is made from their signatures, so it cannot say anything else
+//! than what they take and give.
+
+mod answer;
+mod body;
+mod caller;
+mod connections;
+mod definitions;
+mod discovery;
+mod document;
+mod idempotency;
+mod log;
+mod metrics;
+mod organisations;
+mod parameters;
+mod problem;
+mod profiles;
+mod questions;
+mod record;
+mod sandboxes;
+mod secret;
+mod serve;
+mod targets;
+mod tokens;
+
+use aide::axum::ApiRouter;
+use aide::openapi::OpenApi;
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::Response;
+
+use crate::service::Control;
+
+pub use metrics::ApiMetrics;
+pub use problem::Problem;
+pub use serve::{ServeError, Serving, serve};
+
+/// A larger body is refused unread.
+pub const BODY_BYTES_MAX: usize = 1 << 20;
+
+/// The whole API over `control`.
+pub fn router(control: &Control, metrics: &ApiMetrics) -> Router {
+    let mut document = OpenApi::default();
+    let operations = ApiRouter::new()
+        .merge(organisations::routes())
+        .merge(tokens::routes())
+        .merge(definitions::routes())
+        .merge(targets::routes())
+        .merge(connections::routes())
+        .merge(profiles::routes())
+        .merge(questions::routes())
+        .merge(sandboxes::routes())
+        .merge(record::routes());
+    let router = operations
+        .layer(middleware::from_fn(not_stored))
+        .merge(discovery::routes(metrics.clone()))
+        .finish_api_with(&mut document, document::describe);
+    router
+        .merge(document::routes(&document))
+        .fallback(|| async { Problem::absent() })
+        .method_not_allowed_fallback(|| async {
+            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "not this method")
+        })
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(middleware::from_fn_with_state(metrics.clone(), log::log))
+        .with_state(control.clone())
+}
+
+/// What the API says is for one caller, at one time.
+async fn not_stored(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}

@@ -1,0 +1,61 @@
+//! The listener of the API.
+
+use std::io;
+use std::net::SocketAddr;
+
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use super::{ApiMetrics, router};
+use crate::service::Control;
+
+/// Why the API is not served.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    #[error("cannot listen on `{address}`: {source}")]
+    Listen {
+        address: SocketAddr,
+        #[source]
+        source: io::Error,
+    },
+    #[error("metrics: {0}")]
+    Metrics(#[from] prometheus::Error),
+}
+
+/// An API that is served until it is stopped.
+#[derive(Debug)]
+pub struct Serving {
+    pub address: SocketAddr,
+    pub metrics: ApiMetrics,
+    stop: watch::Sender<bool>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Serving {
+    /// Takes no more requests, and returns when those under way are answered.
+    pub async fn stop(self) {
+        self.stop.send_replace(true);
+        // It ends when the last connection does; whoever waits here has a limit of their own.
+        let _ = self.task.await;
+    }
+}
+
+/// Serves the API of `control` on `address`; port 0 lets the system choose.
+pub async fn serve(control: Control, address: SocketAddr) -> Result<Serving, ServeError> {
+    let metrics = ApiMetrics::new()?;
+    let listening = |source| ServeError::Listen { address, source };
+    let listener = TcpListener::bind(address).await.map_err(listening)?;
+    let local = listener.local_addr().map_err(listening)?;
+    let router = router(&control, &metrics);
+    let (stop, mut stopped) = watch::channel(false);
+    let task = tokio::spawn(async move {
+        let stopped = async move {
+            // An owner that is gone wants nothing more either.
+            let _ = stopped.changed().await;
+        };
+        if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(stopped).await {
+            tracing::error!(%error, "the listener of the API ended");
+        }
+    });
+    Ok(Serving { address: local, metrics, stop, task })
+}

@@ -1,0 +1,81 @@
+//! Putting a version in force: compiled again with what there is now, stored, and told to proxies.
+
+use sallygate_compiler::plan::Plan;
+use sallygate_definitions::Registry;
+use serde_json::json;
+
+use super::snapshot::{Compiled, Whose, compile};
+use super::version::draft_of;
+use super::{Profile, find};
+use crate::domain::audit::{self, Change};
+use crate::domain::target::check_revision;
+use crate::domain::{Act, DomainError, Fault, Issue};
+use crate::store::{Topic, Transaction, fetch_optional, tell};
+use crate::values;
+
+/// What is in force from now on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Published {
+    pub profile: Profile,
+    pub version: i64,
+    pub digest: String,
+    pub warnings: Vec<Issue>,
+}
+
+/// Puts a version in force. An older one is as good as a newer one: that is a rollback.
+pub async fn publish(
+    transaction: &mut dyn Transaction,
+    (act, registry): (&Act, &Registry),
+    (organisation, id): (&str, &str),
+    (version, if_revision): (i64, Option<i64>),
+) -> Result<Published, DomainError> {
+    let before = find(transaction, (organisation, id)).await?;
+    check_revision(Some(before.revision), if_revision)?;
+    let draft = draft_of(transaction, &before, version).await?;
+    let whose = Whose { organisation, profile: id, version };
+    let Compiled { plan, errors, warnings } = compile(transaction, registry, whose, &draft).await?;
+    let Some(plan) = plan.filter(|_| errors.is_empty()) else {
+        return Err(DomainError::invalid(errors));
+    };
+    let digest = plan.digest.clone();
+    let keep = "INSERT INTO plans (digest, body, created_at) VALUES ($1, $2, $3) \
+                ON CONFLICT (digest) DO NOTHING";
+    transaction.execute(keep, values![&digest, plan.to_canonical_json(), act.now_ms]).await?;
+    let write = "UPDATE profiles SET published_version = $2, published_digest = $3, \
+                 revision = revision + 1, updated_at = $4 WHERE id = $1";
+    transaction.execute(write, values![id, version, &digest, act.now_ms]).await?;
+    let change = Change {
+        organisation: Some(organisation),
+        action: "profile.publish",
+        subject: id,
+        before: before.published_version.map(|v| json!({ "version": v })),
+        after: Some(json!({ "version": version, "planDigest": digest })),
+    };
+    audit::record(transaction, act, change).await?;
+    let payload = json!({ "profileId": id, "digest": digest });
+    tell(transaction, (Topic::Published, Some(organisation)), &payload, act.now_ms).await?;
+    let profile = find(transaction, (organisation, id)).await?;
+    Ok(Published { profile, version, digest, warnings })
+}
+
+/// The plan with this digest.
+pub async fn plan(transaction: &mut dyn Transaction, digest: &str) -> Result<Plan, DomainError> {
+    let sql = "SELECT body FROM plans WHERE digest = $1";
+    let row = fetch_optional(transaction, sql, values![digest]).await?;
+    let mut row = row.ok_or_else(|| DomainError::not_found("plan"))?;
+    read_plan(&row.text()?)
+}
+
+/// Every plan that is in force.
+pub async fn published_plans(transaction: &mut dyn Transaction) -> Result<Vec<Plan>, DomainError> {
+    let sql = "SELECT b.body FROM profiles p JOIN plans b ON b.digest = p.published_digest \
+               ORDER BY p.id";
+    let rows = transaction.fetch(sql, Vec::new()).await?;
+    rows.into_iter().map(|mut row| read_plan(&row.text()?)).collect()
+}
+
+fn read_plan(body: &str) -> Result<Plan, DomainError> {
+    Plan::from_json("the stored plan", body.as_bytes()).map_err(|_| {
+        DomainError::new(Fault::Internal, "plan_malformed", "a stored plan is malformed")
+    })
+}

@@ -1,0 +1,114 @@
+//! Credentials for proxies: given only where a sandbox's plan in force has them.
+//!
+//! Everything is asked afresh each time. What is refused says why to whoever runs the proxy; the
+//! sandbox learns that its credential cannot be had.
+
+use sallygate_compiler::plan::CredentialReference;
+
+use super::{DomainError, Fault, profile};
+use crate::credentials::{Place, Plaintext, Sealed, Vault};
+use crate::store::{Transaction, fetch_optional};
+use crate::values;
+
+/// Which credential, for which sandbox.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    pub sandbox: String,
+    pub connection: String,
+    pub secret_type: String,
+    pub slot_key: Option<String>,
+    pub resolver_key: Option<String>,
+}
+
+impl Wanted {
+    fn is(&self, reference: &CredentialReference) -> bool {
+        reference.connection_id == self.connection
+            && reference.secret_type == self.secret_type
+            && reference.slot_key == self.slot_key
+            && reference.resolver_key == self.resolver_key
+    }
+}
+
+/// A credential, and when it ends.
+#[derive(Debug)]
+pub struct Credential {
+    pub secret: Plaintext,
+    pub version: i64,
+    pub expires_ms: Option<i64>,
+}
+
+fn refused(why: &str) -> DomainError {
+    DomainError::new(Fault::Forbidden, "credential_refused", why)
+}
+
+/// Opens the credential, or says why this sandbox does not get it.
+pub async fn resolve(
+    transaction: &mut dyn Transaction,
+    vault: &Vault,
+    wanted: &Wanted,
+    now_ms: i64,
+) -> Result<Credential, DomainError> {
+    let organisation = organisation_of(transaction, wanted, now_ms).await?;
+    check_connection(transaction, wanted, &organisation).await?;
+    if let Some(key) = &wanted.resolver_key {
+        return Err(refused(&format!("there is no resolver `{key}`")));
+    }
+    let slot = wanted.slot_key.as_deref().unwrap_or_default();
+    let sql = "SELECT id, key_version, ciphertext, revision, expires_at FROM credentials \
+               WHERE connection_id = $1 AND secret_type = $2 AND slot_key = $3";
+    let values = values![&wanted.connection, &wanted.secret_type, slot];
+    let row = fetch_optional(transaction, sql, values).await?;
+    let mut row = row.ok_or_else(|| refused("the connection has no such credential"))?;
+    let (id, key_version, ciphertext) = (row.text()?, row.integer()?, row.bytes()?);
+    let (version, expires_ms) = (row.integer()?, row.optional_integer()?);
+    if expires_ms.is_some_and(|at| at <= now_ms) {
+        return Err(refused("the credential has expired"));
+    }
+    let place = Place { table: "credentials", row: &id, column: "ciphertext" };
+    let sealed = Sealed { key_version, ciphertext };
+    let secret = vault.open(transaction, &organisation, place, &sealed).await?;
+    Ok(Credential { secret, version, expires_ms })
+}
+
+/// The sandbox's organisation, when the sandbox runs and its plan has this credential.
+async fn organisation_of(
+    transaction: &mut dyn Transaction,
+    wanted: &Wanted,
+    now_ms: i64,
+) -> Result<String, DomainError> {
+    let sql = "SELECT s.organisation_id, s.expires_at, p.published_digest FROM sandboxes s \
+               JOIN profiles p ON p.id = s.profile_id \
+               WHERE s.id = $1 AND s.revoked_at IS NULL";
+    let row = fetch_optional(transaction, sql, values![&wanted.sandbox]).await?;
+    let mut row = row.ok_or_else(|| refused("there is no such sandbox"))?;
+    let (organisation, expires_ms) = (row.text()?, row.optional_integer()?);
+    if expires_ms.is_some_and(|at| at <= now_ms) {
+        return Err(refused("the sandbox has ended"));
+    }
+    let digest = row.optional_text()?.ok_or_else(|| refused("the sandbox has no plan"))?;
+    let plan = profile::plan(transaction, &digest).await?;
+    if plan.organization_id != organisation || !plan.credentials.iter().any(|r| wanted.is(r)) {
+        return Err(refused("the sandbox's plan has no such credential"));
+    }
+    Ok(organisation)
+}
+
+async fn check_connection(
+    transaction: &mut dyn Transaction,
+    wanted: &Wanted,
+    organisation: &str,
+) -> Result<(), DomainError> {
+    let sql = "SELECT c.status, t.enabled FROM connections c \
+               JOIN targets t ON t.target_key = c.target_key \
+               WHERE c.id = $1 AND c.organisation_id = $2 AND c.deleted_at IS NULL";
+    let values = values![&wanted.connection, organisation];
+    let row = fetch_optional(transaction, sql, values).await?;
+    let mut row = row.ok_or_else(|| refused("there is no such connection"))?;
+    if row.text()? != "active" {
+        return Err(refused("the connection is not active"));
+    }
+    if !row.truth()? {
+        return Err(refused("the target is disabled"));
+    }
+    Ok(())
+}

@@ -1,0 +1,186 @@
+//! The API over a real database, asked without a socket in between.
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a scene that cannot be set fails the test"
+)]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{HeaderMap, Method, Request, StatusCode, header};
+use http_body_util::BodyExt;
+use sallygate_control::api::{ApiMetrics, router};
+use sallygate_control::clock::Clock;
+use sallygate_control::credentials::{MasterKeys, Vault};
+use sallygate_control::feed::Feed;
+use sallygate_control::service::Control;
+use sallygate_definitions::Registry;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tower::ServiceExt;
+
+use crate::world::{NOW, World};
+
+pub(crate) const OPERATOR: &str = "sgo_operator-token-of-the-tests";
+
+pub(crate) struct Api {
+    pub(crate) control: Control,
+    router: Router,
+    now: Arc<AtomicI64>,
+    _keys: TempDir,
+    _world: World,
+}
+
+/// What was answered.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Value,
+    pub(crate) text: String,
+}
+
+impl Answer {
+    pub(crate) fn code(&self) -> &str {
+        self.body["code"].as_str().unwrap_or_default()
+    }
+
+    /// A text of the body that must be there.
+    pub(crate) fn get(&self, key: &str) -> String {
+        self.body[key].as_str().unwrap_or_else(|| panic!("no `{key}` in {}", self.text)).to_owned()
+    }
+
+    #[track_caller]
+    pub(crate) fn expect(self, status: u16) -> Self {
+        assert_eq!(self.status.as_u16(), status, "{}", self.text);
+        self
+    }
+
+    #[track_caller]
+    pub(crate) fn refused(&self, status: u16, code: &str) {
+        assert_eq!((self.status.as_u16(), self.code()), (status, code), "{}", self.text);
+        let kind = self.headers.get(header::CONTENT_TYPE).expect("a content type");
+        assert_eq!(kind, "application/problem+json");
+    }
+}
+
+/// A request that is being put together.
+pub(crate) struct Ask<'a> {
+    api: &'a Api,
+    method: Method,
+    path: String,
+    headers: Vec<(&'static str, String)>,
+    body: Option<String>,
+}
+
+impl Api {
+    pub(crate) async fn new(world: World) -> Self {
+        let keys = tempfile::tempdir().expect("a directory");
+        let master = MasterKeys::create(&keys.path().join("master.key")).expect("a master key");
+        let now = Arc::new(AtomicI64::new(NOW));
+        let clock = Clock::of({
+            let now = Arc::clone(&now);
+            move || now.load(Ordering::Relaxed)
+        });
+        let control = Control {
+            store: world.store().await,
+            vault: Vault::new(master),
+            registry: Arc::new(Registry::builtin()),
+            clock,
+            feed: Feed::default(),
+        };
+        control.prepare(OPERATOR).await.expect("a first start");
+        let router = router(&control, &ApiMetrics::new().expect("metrics"));
+        Self { control, router, now, _keys: keys, _world: world }
+    }
+
+    pub(crate) fn pass_time(&self, ms: i64) {
+        self.now.fetch_add(ms, Ordering::Relaxed);
+    }
+
+    /// A request of the operator.
+    pub(crate) fn ask(&self, method: &str, path: &str) -> Ask<'_> {
+        let method = method.parse().expect("a method");
+        let headers = vec![("authorization", format!("Bearer {OPERATOR}"))];
+        Ask { api: self, method, path: path.to_owned(), headers, body: None }
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.ask("GET", path).send().await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: Value) -> Answer {
+        self.ask("POST", path).json(body).send().await
+    }
+
+    pub(crate) async fn put(&self, path: &str, body: Value) -> Answer {
+        self.ask("PUT", path).json(body).send().await
+    }
+
+    /// A target of the demo's definition.
+    pub(crate) async fn echo_target(&self, key: &str) -> Answer {
+        let body = json!({ "definition": "demo::echo", "displayName": "Echo" });
+        self.put(&format!("/v1/integration/targets/{key}"), body).await.expect(200)
+    }
+
+    /// A connection to a target of the demo's definition; its id.
+    pub(crate) async fn connect(&self, target: &str, secret: &str) -> String {
+        let body = json!({ "displayName": "Mine", "secrets": { "token": secret } });
+        let path = format!("/v1/integration/connections/{target}/form");
+        self.post(&path, body).await.expect(201).get("id")
+    }
+
+    /// The text of a new token.
+    pub(crate) async fn token(&self, role: &str) -> String {
+        let body = json!({ "name": role, "role": role });
+        self.post("/v1/api-tokens", body).await.expect(201).get("token")
+    }
+}
+
+impl Ask<'_> {
+    pub(crate) fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.retain(|(known, _)| *known != name);
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    pub(crate) fn without(mut self, name: &str) -> Self {
+        self.headers.retain(|(known, _)| *known != name);
+        self
+    }
+
+    pub(crate) fn bearer(self, token: &str) -> Self {
+        self.header("authorization", format!("Bearer {token}"))
+    }
+
+    pub(crate) fn json(self, body: Value) -> Self {
+        self.text(body.to_string())
+    }
+
+    pub(crate) fn text(mut self, body: impl Into<String>) -> Self {
+        self.body = Some(body.into());
+        if self.headers.iter().any(|(name, _)| *name == "content-type") {
+            return self;
+        }
+        self.header("content-type", "application/json")
+    }
+
+    pub(crate) async fn send(self) -> Answer {
+        let mut request = Request::builder().method(self.method).uri(self.path);
+        for (name, value) in self.headers {
+            request = request.header(name, value);
+        }
+        let body = self.body.map_or_else(Body::empty, Body::from);
+        let request = request.body(body).expect("a request");
+        let response = self.api.router.clone().oneshot(request).await.expect("an answer");
+        let (status, headers) = (response.status(), response.headers().clone());
+        let bytes = response.into_body().collect().await.expect("a body").to_bytes();
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        let body = serde_json::from_str(&text).unwrap_or(Value::Null);
+        Answer { status, headers, body, text }
+    }
+}

@@ -1,0 +1,105 @@
+//! The control service in this process: its store, its keys and its API, and the proxy beside it
+//! where there is one.
+
+mod keys;
+mod proxy;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use sallygate_control::api::{self, Serving};
+use sallygate_control::clock::Clock;
+use sallygate_control::credentials::Vault;
+use sallygate_control::feed::Feed;
+use sallygate_control::service::Control;
+use sallygate_control::store::{DatabaseUrl, Location, Store};
+use sallygate_definitions::Registry;
+use sallygate_proxy::Handle;
+
+use crate::environment;
+use crate::exit::{Failure, failed};
+
+/// Where the embedded database is, below the data directory.
+const DATABASE: &str = "control.db";
+
+/// A control service that runs.
+#[derive(Debug)]
+pub(crate) struct Service {
+    serving: Serving,
+    feed: Option<tokio::task::JoinHandle<()>>,
+}
+
+/// What a control service is started with.
+#[derive(Debug)]
+pub(crate) struct Start<'s> {
+    pub(crate) data_dir: &'s Path,
+    pub(crate) listen: SocketAddr,
+    pub(crate) registry: Registry,
+    /// The proxy of this process.
+    pub(crate) proxy: Option<Handle>,
+}
+
+/// Opens what is there, makes what is missing, and returns when the API is served.
+pub(crate) async fn start(start: Start<'_>) -> Result<Service, Failure> {
+    let Start { data_dir, listen, registry, proxy } = start;
+    let control = open(data_dir, registry).await?;
+    let token = operator_token(data_dir)?;
+    control.prepare(&token).await.map_err(failed)?;
+    let feed = proxy.map(|handle| {
+        let control = control.clone();
+        tokio::spawn(async move {
+            let proxy = proxy::attached(handle, control.clone());
+            control.feed.clone().run(control, proxy).await;
+        })
+    });
+    let serving = api::serve(control, listen).await.map_err(failed)?;
+    Ok(Service { serving, feed })
+}
+
+/// The control service of a data directory, without its API.
+pub(crate) async fn open(data_dir: &Path, registry: Registry) -> Result<Control, Failure> {
+    let clock = Clock::system();
+    let store = Store::open(&location(data_dir), clock.now_ms()).await.map_err(failed)?;
+    let vault = Vault::new(keys::of(&store, data_dir).await?);
+    let (registry, feed) = (Arc::new(registry), Feed::default());
+    Ok(Control { store, vault, registry, clock, feed })
+}
+
+/// `DATABASE_URL`, else a file in the data directory.
+pub(crate) fn location(data_dir: &Path) -> Location {
+    match environment::database_url() {
+        Some(url) => Location::Postgres(DatabaseUrl::new(url)),
+        None => Location::Sqlite(data_dir.join(DATABASE)),
+    }
+}
+
+/// Where the master key of a data directory is.
+pub(crate) fn master_key(data_dir: &Path) -> PathBuf {
+    keys::path(data_dir)
+}
+
+fn operator_token(data_dir: &Path) -> Result<String, Failure> {
+    let path = data_dir.join("operator.token");
+    let token = std::fs::read_to_string(&path)
+        .map_err(|error| failed(format_args!("`{}` cannot be read: {error}", path.display())))?;
+    let token = token.trim();
+    if token.is_empty() {
+        return Err(failed(format_args!("`{}` is empty", path.display())));
+    }
+    Ok(token.to_owned())
+}
+
+impl Service {
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.serving.address
+    }
+
+    /// Takes no more requests; what is under way is answered first.
+    pub(crate) async fn stop(self) {
+        self.serving.stop().await;
+        if let Some(feed) = self.feed {
+            feed.abort();
+        }
+    }
+}
