@@ -18,6 +18,10 @@ use sallygate_proxy::limits::{LimitSpec, Limits};
 
 use crate::integrations;
 
+mod login;
+
+pub(crate) use login::LoginSettings;
+
 /// Everything that configuration files say.
 #[derive(Debug)]
 pub(crate) struct Configuration {
@@ -29,6 +33,8 @@ pub(crate) struct Configuration {
     pub(crate) policy: Policy,
     /// Where the control service listens, when it runs here.
     pub(crate) control: Option<SocketAddr>,
+    /// How people sign in at the control service.
+    pub(crate) login: Option<LoginSettings>,
     /// The definitions that there are.
     pub(crate) registry: Registry,
     /// Warnings; errors would have kept the configuration from being made.
@@ -59,6 +65,7 @@ struct Settings {
     targets: Targets,
     registry: Registry,
     control: Option<SocketAddr>,
+    login: Option<LoginSettings>,
 }
 
 /// Reads the configuration file at `path`, the policy, and the files that both name.
@@ -87,9 +94,9 @@ pub(crate) fn load(path: &Path) -> Result<Configuration, Diagnostics> {
             *file = base.join(&*file).display().to_string();
         }
     }
-    let Settings { proxy, log, data_dir, control, registry, .. } = settings;
+    let Settings { proxy, log, data_dir, control, login, registry, .. } = settings;
     let warnings = found.sorted();
-    Ok(Configuration { proxy, log, data_dir, input, policy, control, registry, warnings })
+    Ok(Configuration { proxy, log, data_dir, input, policy, control, login, registry, warnings })
 }
 
 /// What the control service needs of a configuration.
@@ -98,6 +105,7 @@ pub(crate) struct ControlSettings {
     pub(crate) log: LogSettings,
     pub(crate) data_dir: PathBuf,
     pub(crate) control: Option<SocketAddr>,
+    pub(crate) login: Option<LoginSettings>,
     pub(crate) registry: Registry,
 }
 
@@ -110,8 +118,8 @@ pub(crate) fn control(path: &Path) -> Result<ControlSettings, Diagnostics> {
     if found.has_errors() {
         return Err(found.sorted());
     }
-    let Settings { log, data_dir, control, registry, .. } = settings;
-    Ok(ControlSettings { log, data_dir, control, registry })
+    let Settings { log, data_dir, control, login, registry, .. } = settings;
+    Ok(ControlSettings { log, data_dir, control, login, registry })
 }
 
 fn input(settings: &Settings, found: &mut Diagnostics) -> (Input, Policy) {
@@ -210,11 +218,12 @@ fn settings(document: &Document<'_>, base: &Path) -> Settings {
     let proxy = proxy_settings(&mut root, base, &data_dir);
     let log = log_settings(&mut root);
     let control = control_listen(&mut root);
+    let login = login::settings(&mut root, base);
     let read_ca = |path: &str| fs::read_to_string(base.join(path)).map_err(|e| e.to_string());
     let registry = integrations::registry(&mut root, base);
     let targets = snapshot::read_targets(&mut root, &registry, &read_ca);
     root.finish();
-    Settings { proxy, log, data_dir, policy, targets, registry, control }
+    Settings { proxy, log, data_dir, policy, targets, registry, control, login }
 }
 
 fn proxy_settings(root: &mut Table<'_>, base: &Path, data_dir: &Path) -> ProxyConfig {

@@ -23,6 +23,8 @@ pub enum IdKind {
     SandboxToken,
     OutboxEntry,
     AuditEntry,
+    User,
+    Session,
 }
 
 impl IdKind {
@@ -38,6 +40,8 @@ impl IdKind {
             Self::SandboxToken => "stk_",
             Self::OutboxEntry => "out_",
             Self::AuditEntry => "aud_",
+            Self::User => "usr_",
+            Self::Session => "ses_",
         }
     }
 }

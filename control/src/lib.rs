@@ -13,6 +13,7 @@ pub mod domain;
 pub mod feed;
 pub mod id;
 pub mod installation;
+pub mod login;
 pub mod oauth;
 pub mod outbound;
 pub mod private_file;

@@ -10,6 +10,7 @@ use crate::credentials::Vault;
 use crate::domain::resolve::{self, Credential};
 use crate::domain::{Act, DomainError, organisation, token};
 use crate::feed::Feed;
+use crate::login::Login;
 use crate::store::{Access, Store};
 
 /// The control service. Cheap to clone.
@@ -20,6 +21,8 @@ pub struct Control {
     pub registry: Arc<Registry>,
     pub clock: Clock,
     pub feed: Feed,
+    /// How people sign in, where that is configured.
+    pub login: Option<Arc<Login>>,
 }
 
 impl Control {

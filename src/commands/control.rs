@@ -39,8 +39,8 @@ pub(crate) fn run(options: &Options) -> Outcome {
     runtime.block_on(async {
         let (mut terminate, mut interrupt) =
             (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-        let registry = settings.registry;
-        let start = Start { data_dir: &data_dir, listen, registry, proxy: None };
+        let (registry, login) = (settings.registry, settings.login);
+        let start = Start { data_dir: &data_dir, listen, registry, login, proxy: None };
         let service = control::start(start).await?;
         let claim = claim(&data_dir, &found(service.address(), &options.config));
         print::data(json!({ "ready": true, "control": service.address() }));

@@ -70,7 +70,8 @@ async fn serve(
 ) -> Outcome {
     // Before anything says that we are ready: what happens from then on must not be missed.
     let watch = Watch::begin(&options.config, watched)?;
-    let Configuration { mut proxy, mut input, data_dir, control, registry, .. } = configuration;
+    let Configuration { mut proxy, mut input, data_dir, control, login, registry, .. } =
+        configuration;
     let echo = match options.demo_echo {
         true => Some(Echo::start(&data_dir).await?),
         false => None,
@@ -87,7 +88,8 @@ async fn serve(
     let control = match options.control_listen.or(control) {
         Some(listen) => {
             let proxy = Some(running.handle());
-            Some(control::start(Start { data_dir: &data_dir, listen, registry, proxy }).await?)
+            let start = Start { data_dir: &data_dir, listen, registry, login, proxy };
+            Some(control::start(start).await?)
         }
         None => None,
     };

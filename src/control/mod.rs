@@ -2,6 +2,7 @@
 //! where there is one.
 
 mod keys;
+mod login;
 mod proxy;
 
 use std::net::SocketAddr;
@@ -17,6 +18,7 @@ use sallygate_control::store::{DatabaseUrl, Location, Store};
 use sallygate_definitions::Registry;
 use sallygate_proxy::Handle;
 
+use crate::configuration::LoginSettings;
 use crate::environment;
 use crate::exit::{Failure, failed};
 
@@ -36,14 +38,17 @@ pub(crate) struct Start<'s> {
     pub(crate) data_dir: &'s Path,
     pub(crate) listen: SocketAddr,
     pub(crate) registry: Registry,
+    /// How people sign in.
+    pub(crate) login: Option<LoginSettings>,
     /// The proxy of this process.
     pub(crate) proxy: Option<Handle>,
 }
 
 /// Opens what is there, makes what is missing, and returns when the API is served.
 pub(crate) async fn start(start: Start<'_>) -> Result<Service, Failure> {
-    let Start { data_dir, listen, registry, proxy } = start;
-    let control = open(data_dir, registry).await?;
+    let Start { data_dir, listen, registry, login, proxy } = start;
+    let mut control = open(data_dir, registry).await?;
+    control.login = login.map(|settings| login::of(settings, &control)).transpose()?;
     let token = operator_token(data_dir)?;
     control.prepare(&token).await.map_err(failed)?;
     let feed = proxy.map(|handle| {
@@ -63,7 +68,7 @@ pub(crate) async fn open(data_dir: &Path, registry: Registry) -> Result<Control,
     let store = Store::open(&location(data_dir), clock.now_ms()).await.map_err(failed)?;
     let vault = Vault::new(keys::of(&store, data_dir).await?);
     let (registry, feed) = (Arc::new(registry), Feed::default());
-    Ok(Control { store, vault, registry, clock, feed })
+    Ok(Control { store, vault, registry, clock, feed, login: None })
 }
 
 /// `DATABASE_URL`, else a file in the data directory.

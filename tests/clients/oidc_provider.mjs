@@ -23,7 +23,10 @@ const issuer = `https://localhost:${server.address().port}`;
 const client = {
   client_id: "sallygate",
   client_secret: "client:secret/with+reserved%characters",
-  redirect_uris: ["https://control.example/callback"],
+  redirect_uris: [
+    "https://control.example/callback",
+    "https://control.example/api/v1/auth/oidc/callback",
+  ],
   grant_types: [
     "authorization_code",
     "refresh_token",
@@ -36,7 +39,7 @@ const provider = new Provider(issuer, {
     client,
     { ...client, client_id: "in-body", token_endpoint_auth_method: "client_secret_post" },
   ],
-  claims: { openid: ["sub"], email: ["email", "email_verified"], profile: ["name"] },
+  claims: { openid: ["sub"], groups: ["groups"], email: ["email", "email_verified"], profile: ["name"] },
   cookies: { keys: ["loopback"] },
   features: {
     clientCredentials: { enabled: true },
@@ -46,12 +49,19 @@ const provider = new Provider(issuer, {
   },
   findAccount: (_context, id) => ({
     accountId: id,
-    claims: () => ({ sub: id, email: `${id}@people.example`, email_verified: true, name: id }),
+    claims: () => ({
+      sub: id,
+      email: `${id}@people.example`,
+      email_verified: true,
+      groups: id === "ada" ? ["everybody", "ops"] : ["everybody"],
+      name: id,
+    }),
   }),
   interactions: { url: (_context, interaction) => `/interaction/${interaction.uid}` },
   issueRefreshToken: async (_context, oneself) => oneself.grantTypeAllowed("refresh_token"),
   pkce: { required: () => true },
   rotateRefreshToken: true,
+  scopes: ["openid", "offline_access", "email", "groups", "profile"],
   ttl: { AccessToken: 3600, ClientCredentials: 600, DeviceCode: 600, RefreshToken: 86400 },
 });
 provider.on("grant.success", (context) => {
@@ -63,7 +73,7 @@ async function consent(request, response) {
   const { params, session } = await provider.interactionDetails(request, response);
   const accountId = session?.accountId ?? params.login_hint ?? "ada";
   const grant = new provider.Grant({ accountId, clientId: params.client_id });
-  grant.addOIDCScope("openid email profile offline_access");
+  grant.addOIDCScope("openid email groups profile offline_access");
   const grantId = await grant.save();
   const result = { login: { accountId }, consent: { grantId } };
   await provider.interactionFinished(request, response, result, { mergeWithLastSubmission: false });

@@ -1,4 +1,4 @@
-//! Who asks: the bearer of an API token, in an organisation.
+//! Who asks: the bearer of an API token, or a person with a session, in an organisation.
 //!
 //! A handler that takes a [`Reader`], [`Writer`] or [`Operator`] cannot run for anybody less.
 
@@ -11,12 +11,16 @@ use axum::http::{HeaderValue, StatusCode, header};
 
 use super::parameters::header_parameter;
 use super::problem::{self, Problem};
+use crate::change;
 use crate::domain::token::{self, ApiToken, Role};
 use crate::domain::{Act, organisation};
+use crate::login::{SESSION_COOKIE, Session, SessionToken, cookie_of, find_session};
 use crate::service::Control;
-use crate::store::Access;
+use crate::store::{Access, StoreError};
 
 /// Where an operator says in which organisation something is meant.
+/// What a page sends with its session's cookie.
+const CSRF: &str = "x-csrf-token";
 const ORGANISATION: &str = "sallygate-organisation";
 
 /// May look at what an organisation has.
@@ -80,12 +84,57 @@ impl Caller for Operator {
     }
 }
 
+/// A person with a session: what browsers have.
+#[derive(Debug)]
+pub(super) struct Signed {
+    pub(super) session: Session,
+    pub(super) token: SessionToken,
+}
+
 async fn identify(parts: &Parts, control: &Control) -> Result<ApiToken, Problem> {
-    let given = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let text = given.and_then(bearer).ok_or_else(Problem::unauthorized)?;
+    let Some(given) = parts.headers.get(header::AUTHORIZATION) else {
+        return signed(parts, control).await.map(|signed| person(signed.session));
+    };
+    let text = given.to_str().ok().and_then(bearer).ok_or_else(Problem::unauthorized)?;
     let mut transaction = control.store.begin(Access::Read).await.map_err(domain)?;
     let found = token::identify(&mut *transaction, text, control.clock.now_ms()).await?;
     found.ok_or_else(Problem::unauthorized)
+}
+
+/// The session of the browser that asks. Browsers send cookies wherever a page of another site
+/// sends them, so a request that changes something must come with what only our pages can read.
+async fn signed(parts: &Parts, control: &Control) -> Result<Signed, Problem> {
+    let text = cookie_of(&parts.headers, SESSION_COOKIE).ok_or_else(Problem::unauthorized)?;
+    let (token, now_ms) = (SessionToken::received(text), control.clock.now_ms());
+    let mut transaction = control.store.begin(Access::Read).await.map_err(domain)?;
+    let found = find_session(&mut *transaction, &token, now_ms).await.map_err(domain)?;
+    drop(transaction);
+    let session = found.ok_or_else(Problem::unauthorized)?;
+    let given = parts.headers.get(CSRF).and_then(|value| value.to_str().ok());
+    if !parts.method.is_safe() && !given.is_some_and(|given| token.is_csrf(given)) {
+        let detail = "a browser that changes something sends `X-CSRF-Token`";
+        return Err(Problem::new(StatusCode::FORBIDDEN, "csrf_token_invalid", detail));
+    }
+    if session.is_stale(now_ms) {
+        let noted: Result<(), StoreError> =
+            change!(control.store, |transaction| { session.seen(transaction, now_ms).await });
+        noted.map_err(domain)?;
+    }
+    Ok(Signed { session, token })
+}
+
+/// A person as a caller: what they may do is what a token of theirs might.
+fn person(session: Session) -> ApiToken {
+    ApiToken {
+        id: session.person.id,
+        organisation: session.organisation,
+        name: session.person.name,
+        role: session.role,
+        created_ms: session.created_ms,
+        expires_ms: Some(session.expires_ms),
+        revoked_ms: None,
+        last_used_ms: None,
+    }
 }
 
 fn bearer(value: &str) -> Option<&str> {
@@ -157,6 +206,14 @@ impl FromRequestParts<Control> for Operator {
     }
 }
 
+impl FromRequestParts<Control> for Signed {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, control: &Control) -> Result<Self, Problem> {
+        signed(parts, control).await
+    }
+}
+
 impl FromRequestParts<Control> for Anybody {
     type Rejection = Problem;
 
@@ -167,6 +224,11 @@ impl FromRequestParts<Control> for Anybody {
 
 fn describe(operation: &mut Operation) {
     let requirement = [("token".to_owned(), Vec::new())].into_iter().collect();
+    operation.security = vec![requirement];
+}
+
+fn describe_session(operation: &mut Operation) {
+    let requirement = [("session".to_owned(), Vec::new())].into_iter().collect();
     operation.security = vec![requirement];
 }
 
@@ -200,6 +262,7 @@ described! {
     Writer: describe_organisation;
     Operator: |_, operation| describe(operation);
     Anybody: |_, operation| describe(operation);
+    Signed: |_, operation| describe_session(operation);
 }
 
 #[cfg(test)]

@@ -1,12 +1,13 @@
 //! `/openapi.json`, and pages that show it. Nothing is loaded from elsewhere.
 
-use aide::openapi::{OpenApi, SecurityScheme};
+use aide::openapi::{ApiKeyLocation, OpenApi, SecurityScheme};
 use aide::transform::TransformOpenApi;
 use axum::Router;
 use axum::http::header;
 use axum::response::IntoResponse;
 use axum::routing::get;
 
+use crate::login::SESSION_COOKIE;
 use crate::service::Control;
 
 const PAGE: &str = include_str!("document/page.html");
@@ -22,10 +23,17 @@ pub(super) fn describe(api: TransformOpenApi<'_>) -> TransformOpenApi<'_> {
         description: Some("An API token, or the operator's token of the installation.".to_owned()),
         extensions: Default::default(),
     };
+    let session = SecurityScheme::ApiKey {
+        location: ApiKeyLocation::Cookie,
+        name: SESSION_COOKIE.to_owned(),
+        description: Some("The session of a browser that signed in.".to_owned()),
+        extensions: Default::default(),
+    };
     api.title("Sallygate control")
         .version(env!("CARGO_PKG_VERSION"))
         .description("Targets, connections, profiles, sandboxes, and what becomes of them.")
         .security_scheme("token", token)
+        .security_scheme("session", session)
 }
 
 pub(super) fn routes(document: &OpenApi) -> Router<Control> {

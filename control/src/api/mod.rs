@@ -13,6 +13,7 @@ mod discovery;
 mod document;
 mod idempotency;
 mod log;
+mod login;
 mod metrics;
 mod organisations;
 mod parameters;
@@ -49,6 +50,7 @@ pub fn router(control: &Control, metrics: &ApiMetrics) -> Router {
     let operations = ApiRouter::new()
         .merge(organisations::routes())
         .merge(tokens::routes())
+        .merge(login::routes())
         .merge(definitions::routes())
         .merge(targets::routes())
         .merge(connections::routes())

@@ -44,7 +44,7 @@ impl Role {
         }
     }
 
-    fn parse(text: &str) -> Result<Self, StoreError> {
+    pub(crate) fn parse(text: &str) -> Result<Self, StoreError> {
         Self::ALL.into_iter().find(|role| role.as_str() == text).ok_or(StoreError::Shape)
     }
 }

@@ -92,6 +92,7 @@ impl Api {
             registry: Arc::new(Registry::builtin()),
             clock,
             feed: Feed::default(),
+            login: None,
         };
         control.prepare(OPERATOR).await.expect("a first start");
         let router = router(&control, &ApiMetrics::new().expect("metrics"));

@@ -49,6 +49,7 @@ pub(super) const CONFIGURATION: &[Section] = &[
             key("proxy", "table", "", "The listener for sandboxes"),
             key("admin", "table", "", "The listener for the operator"),
             key("control", "table", "", "The control service, when it runs in this process"),
+            key("oidc", "table", "", "How people sign in at the control service"),
             key("tls", "table", "", "The interception authority"),
             key("limits", "table", "", "See [limits](limits.md)"),
             key("audit", "table", "", "The record"),
@@ -106,6 +107,60 @@ pub(super) const CONFIGURATION: &[Section] = &[
         title: "[control]",
         about: "The control service's API. Without this table none runs beside the proxy. Its database is `control.db` in `data_dir`, or what `DATABASE_URL` says.",
         keys: &[key("listen", "address", "required", "TCP listener")],
+    },
+    Section {
+        title: "[oidc]",
+        about: "People sign in at an OpenID provider (authorization code with PKCE) at `/api/v1/auth/oidc/login` of the control service. Somebody whom no rule of `[[oidc.roles]]` names is not let in.",
+        keys: &[
+            key("issuer", "URL", "required", "The provider, exactly as it names itself"),
+            key("client_id", "string", "required", "Who we are there"),
+            key(
+                "client_secret_file",
+                "path",
+                "",
+                "The file with the client's secret; a public client has none",
+            ),
+            key(
+                "redirect_uri",
+                "URL",
+                "required",
+                "`/api/v1/auth/oidc/callback` of the control service, as browsers reach it",
+            ),
+            key("scopes", "list", "`[]`", "Asked for besides `openid`, such as `email`, `groups`"),
+            key(
+                "ca_file",
+                "path",
+                "",
+                "An authority that is trusted for the provider besides the system's",
+            ),
+            key(
+                "allow_ranges",
+                "list",
+                "`[]`",
+                "Address ranges that are not public, where the provider may be",
+            ),
+            key("roles", "tables", "", "Who may do what"),
+        ],
+    },
+    Section {
+        title: "[[oidc.roles]]",
+        about: "The first rule that applies decides.",
+        keys: &[
+            key(
+                "claim",
+                "string",
+                "required",
+                "Of the ID token or the user info, such as `groups`, `sub`; `email` counts only when the provider has verified it",
+            ),
+            key("value", "string", "required", "The claim's value, or one of its values"),
+            key(
+                "role",
+                "`read_only`, `approver`, `member`, `operator`",
+                "required",
+                "What such people may do",
+            ),
+            key("organisation", "id", "", "Where; needed for every role but `operator`"),
+        ],
     },
     Section {
         title: "[tls]",

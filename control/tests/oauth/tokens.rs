@@ -1,13 +1,12 @@
 //! OAuth 2.0 against a real provider (`oidc-provider`), on both databases.
 #![expect(clippy::unwrap_used, reason = "a test fails where what it relies on is not there")]
 
-mod provider;
-mod world;
-
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 
-use provider::browser::Browser;
-use provider::provider;
+use crate::on_both_databases;
+use crate::provider::browser::Browser;
+use crate::provider::provider;
+use crate::world::{self, NOW, World};
 use sallygate_control::credentials::{MasterKeys, Place, Plaintext, Sealed, Vault};
 use sallygate_control::oauth::{
     Attempt, Begin, ClientIdentity, Discovered, Grant, KeepFor, OAuthClient, OAuthError, Owner,
@@ -19,7 +18,6 @@ use sallygate_control::{change, values};
 use sallygate_definitions::contract::oauth::{ClientAuthentication, Pkce, Refresh};
 use serde_json::json;
 use tempfile::TempDir;
-use world::{NOW, World};
 
 on_both_databases!(
     a_person_consents_and_the_tokens_are_sealed,

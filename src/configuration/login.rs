@@ -1,0 +1,107 @@
+//! `[oidc]`: where people sign in, and who they are here.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use ipnet::IpNet;
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
+use sallygate_compiler::read::Table;
+use sallygate_control::domain::token::Role;
+use sallygate_control::login::RoleRule;
+
+/// What `[oidc]` says. The client's secret stays in its file until it is needed.
+#[derive(Clone, Debug)]
+pub(crate) struct LoginSettings {
+    pub(crate) issuer: String,
+    pub(crate) client_id: String,
+    pub(crate) client_secret_file: Option<PathBuf>,
+    pub(crate) redirect_uri: String,
+    pub(crate) scopes: Vec<String>,
+    pub(crate) allow_ranges: Vec<IpNet>,
+    pub(crate) authorities: Vec<CertificateDer<'static>>,
+    pub(crate) rules: Vec<RoleRule>,
+}
+
+const ROLES: [(&str, Role); 4] = [
+    ("read_only", Role::ReadOnly),
+    ("approver", Role::Approver),
+    ("member", Role::Member),
+    ("operator", Role::Operator),
+];
+
+pub(super) fn settings(root: &mut Table<'_>, base: &Path) -> Option<LoginSettings> {
+    let mut table = root.table("oidc")?;
+    let issuer = https(&mut table, "issuer");
+    let redirect_uri = https(&mut table, "redirect_uri");
+    let client_id = table.required_string("client_id");
+    let file = table.string("client_secret_file");
+    let client_secret_file = file.map(|file| base.join(file.value));
+    let scopes = table.strings("scopes").unwrap_or_default();
+    let allow_ranges = ranges(&mut table);
+    let authorities = authorities(&mut table, base);
+    let rules = table.tables("roles").into_iter().filter_map(rule).collect();
+    table.finish();
+    Some(LoginSettings {
+        issuer: issuer?,
+        client_id: client_id?.value,
+        client_secret_file,
+        redirect_uri: redirect_uri?,
+        scopes: scopes.into_iter().map(|scope| scope.value).collect(),
+        allow_ranges,
+        authorities,
+        rules,
+    })
+}
+
+fn https(table: &mut Table<'_>, key: &str) -> Option<String> {
+    let text = table.required_string(key)?;
+    if text.value.starts_with("https://") {
+        return Some(text.value);
+    }
+    table.refuse_at(key, text.span, "BAD_VALUE", format!("`{key}` begins with `https://`"));
+    None
+}
+
+fn ranges(table: &mut Table<'_>) -> Vec<IpNet> {
+    let texts = table.strings("allow_ranges").unwrap_or_default();
+    let parse = |text: sallygate_compiler::read::Spanned<String>| match text.value.parse() {
+        Ok(range) => Some(range),
+        Err(_) => {
+            let message = "an address range, such as `10.0.0.0/8`, is needed";
+            table.refuse_at("allow_ranges", text.span, "BAD_VALUE", message);
+            None
+        }
+    };
+    texts.into_iter().filter_map(parse).collect()
+}
+
+fn authorities(table: &mut Table<'_>, base: &Path) -> Vec<CertificateDer<'static>> {
+    let Some(file) = table.string("ca_file") else { return Vec::new() };
+    let read = fs::read(base.join(&file.value)).map_err(|error| error.to_string());
+    let found = read.and_then(|pem| {
+        let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+        all.map_err(|error| error.to_string())
+    });
+    match found {
+        Ok(found) if !found.is_empty() => return found,
+        Ok(_) => table.refuse_at("ca_file", file.span, "BAD_VALUE", "it holds no certificate"),
+        Err(error) => table.refuse_at("ca_file", file.span, "BAD_VALUE", error),
+    }
+    Vec::new()
+}
+
+fn rule(mut table: Table<'_>) -> Option<RoleRule> {
+    let (claim, value) = (table.required_string("claim"), table.required_string("value"));
+    let role = table.choice("role", &ROLES);
+    let organisation = table.string("organisation").map(|organisation| organisation.value);
+    if role.is_none() && !table.contains("role") {
+        table.missing("role");
+    }
+    if organisation.is_none() && role.is_some_and(|role| role != Role::Operator) {
+        // Without this nobody would be let in by the rule, and nobody would know why.
+        table.missing("organisation");
+    }
+    table.finish();
+    Some(RoleRule { claim: claim?.value, value: value?.value, role: role?, organisation })
+}
