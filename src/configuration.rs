@@ -37,6 +37,8 @@ pub(crate) struct Configuration {
     pub(crate) login: Option<LoginSettings>,
     /// The definitions that there are.
     pub(crate) registry: Registry,
+    /// What bindings bind.
+    pub(crate) targets: Targets,
     /// Warnings; errors would have kept the configuration from being made.
     pub(crate) warnings: Diagnostics,
 }
@@ -94,9 +96,20 @@ pub(crate) fn load(path: &Path) -> Result<Configuration, Diagnostics> {
             *file = base.join(&*file).display().to_string();
         }
     }
-    let Settings { proxy, log, data_dir, control, login, registry, .. } = settings;
+    let Settings { proxy, log, data_dir, control, login, registry, targets, .. } = settings;
     let warnings = found.sorted();
-    Ok(Configuration { proxy, log, data_dir, input, policy, control, login, registry, warnings })
+    Ok(Configuration {
+        proxy,
+        log,
+        data_dir,
+        input,
+        policy,
+        control,
+        login,
+        registry,
+        targets,
+        warnings,
+    })
 }
 
 /// What the control service needs of a configuration.

@@ -154,7 +154,7 @@ fn a_page_in_a_browser_gets_nothing_of_the_operators_listener() {
     let own = admin.to_string();
     let local = format!("localhost:{}", admin.port());
     for (host, bearer, path, status) in [
-        ("evil.test", &bearer[..], "GET /v1/status", 403),
+        ("evil.test", bearer.as_str(), "GET /v1/status", 403),
         ("evil.test", "", "GET /metrics", 403),
         ("evil.test", "", "POST /v1/reload", 403),
         ("127.0.0.1.evil.test", &bearer, "GET /v1/status", 403),

@@ -185,6 +185,50 @@ fn formatting_changes_how_a_policy_is_written_and_nothing_else() {
     assert_eq!(fs::read_to_string(&path).expect("a policy"), "a = [");
 }
 
+#[test]
+fn what_is_in_force_is_listed_in_order_of_precedence_with_where_it_comes_from() {
+    let dir = files("");
+    let route = |name: &str, hosts: &str, path: &str, more: &str| {
+        format!(
+            "\n[[profiles.web.routes]]\nname = \"{name}\"\nhosts = [\"{hosts}\"]\n\
+             paths = [\"{path}\"]\n{more}"
+        )
+    };
+    let more = [
+        route("any", "*", "/**", ""),
+        route("suffix", "**.test", "/**", ""),
+        route("longer", "**.api.test", "/**", ""),
+        route("tail", "api.test", "/v2/**", ""),
+        route("parameter", "api.test", "/v2/{x}", ""),
+        route("literal", "api.test", "/v2/x", ""),
+        route("method", "api.test", "/v2/x", "methods = [\"GET\"]\n"),
+    ];
+    let policy = format!("{POLICY}{}", more.concat());
+    fs::write(dir.path().join("policy.toml"), &policy).expect("a policy");
+    let listed = sallygate(dir.path(), &["policy", "effective", "-o", "json"]);
+    let listed: Value = serde_json::from_slice(&listed.stdout).expect("JSON");
+    let rows = listed["web"].as_array().expect("rows");
+    let names: Vec<&str> = rows.iter().filter_map(|row| row["route"].as_str()).collect();
+    let expected = [
+        "policy/closed",
+        "policy/read",
+        "policy/method",
+        "policy/literal",
+        "policy/parameter",
+        "policy/tail",
+        "demo/headers",
+        "policy/longer",
+        "policy/suffix",
+        "policy/any",
+    ];
+    assert_eq!(names, expected);
+    let bound = rows.iter().find(|row| row["route"] == "demo/headers").expect("a bound route");
+    assert_eq!(bound["definition"], "generic::http-api");
+    let line = |text: &str| policy.lines().position(|line| line.contains(text)).expect("it") + 1;
+    let place = format!("policy.toml:{}", line("name = \"headers\""));
+    assert!(bound["origin"].as_str().is_some_and(|o| o.ends_with(&place)), "{bound}");
+}
+
 /// A denial as the audit log has it.
 fn denial(method: &str, host: &str, path: Option<&str>) -> String {
     let mut record = json!({

@@ -67,6 +67,11 @@ impl Binding {
             places: Places::default(),
         }
     }
+
+    /// Where it is written; `None` for one that was read from no file.
+    pub fn place(&self) -> Option<&Place> {
+        self.places.find("")
+    }
 }
 
 /// A route of a binding: one of the definition's, by name, or one written out. The scheme and the

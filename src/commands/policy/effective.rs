@@ -1,22 +1,25 @@
-//! `sallygate policy effective`: the routes of a profile, each with where it comes from.
+//! `sallygate policy effective`: the routes of a profile in order of precedence, each with where it
+//! comes from.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use sallygate_compiler::diagnostic::Place as Origin;
-use sallygate_compiler::plan::{Plan, Route};
-use sallygate_compiler::snapshot::{BoundRoute, Policy};
+use sallygate_compiler::diagnostic::Place;
+use sallygate_compiler::pattern::{HostPattern, PathPattern, Segment};
+use sallygate_compiler::plan::{Action, Plan, Route};
+use sallygate_compiler::snapshot::{Binding, BoundRoute};
 use serde_json::{Value, json};
 
 use crate::configuration::{self, Configuration};
 use crate::exit::{Failure, Outcome};
-use crate::place::Place;
+use crate::place;
 use crate::print;
 use crate::print::Format;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
     #[command(flatten)]
-    place: Place,
+    place: place::Place,
     /// Profile [default: all]
     #[arg(long, value_name = "PROFILE")]
     profile: Option<String>,
@@ -32,6 +35,8 @@ struct Row {
     pattern: String,
     credential: String,
     route: String,
+    /// Of the binding that gives it; empty for a route of the profile's own.
+    definition: String,
     origin: String,
 }
 
@@ -53,38 +58,105 @@ pub(crate) fn run(options: &Options) -> Outcome {
 }
 
 fn rows(loaded: &Configuration, profile: &str, plan: &Plan) -> Vec<Row> {
-    let origins = origins(&loaded.policy, profile);
+    let origins = origins(loaded, profile);
     let row = |route: &Route| {
-        let origin = origins.get(&route.route_id);
+        let origin = origins.get(&route.route_id).or_else(|| origins.get(&route.binding_id));
+        let written = origin.and_then(|origin| origin.place.as_ref());
         Row {
             action: route.action.as_str(),
             methods: route.r#match.methods.as_ref().map_or_else(|| "*".into(), |m| m.join(",")),
             pattern: pattern(route),
             credential: credential(plan, route),
             route: route.route_id.clone(),
-            origin: origin.map_or_else(|| "plan file".into(), |o| format!("{}:{}", o.file, o.line)),
+            definition: origin.map_or_else(String::new, |origin| origin.definition.clone()),
+            origin: written
+                .map_or_else(|| "plan file".into(), |p| format!("{}:{}", p.file, p.line)),
         }
     };
-    plan.egress_routes.iter().map(row).collect()
+    let mut routes: Vec<&Route> = plan.egress_routes.iter().collect();
+    routes.sort_by_cached_key(|route| precedence(route));
+    routes.into_iter().map(row).collect()
 }
 
-/// Where each route of a profile is written, by its id.
-fn origins(policy: &Policy, profile: &str) -> BTreeMap<String, Origin> {
-    let Some(profile) = policy.profiles.get(profile) else { return BTreeMap::new() };
-    let free = profile.routes.iter();
-    let free = free.map(|route| (format!("policy/{}", route.name), route.place()));
-    let mut origins: BTreeMap<String, Origin> =
-        free.filter_map(|(id, place)| Some((id, place?.clone()))).collect();
+/// Lower comes first, where both match: the order of the table, for the best of a route's patterns.
+/// Hosts that have nothing in common stand in order of their names.
+type Precedence = (
+    bool,
+    Option<(u8, Reverse<usize>, String)>,
+    bool,
+    Vec<(u8, String)>,
+    bool,
+    Reverse<usize>,
+    String,
+);
+
+fn precedence(route: &Route) -> Precedence {
+    let wanted = &route.r#match;
+    let host = |text: &String| match HostPattern::parse(text).unwrap_or(HostPattern::Any) {
+        HostPattern::Exact(name) => (0, Reverse(0), name),
+        HostPattern::Single(suffix) => (1, Reverse(suffix.len()), suffix),
+        HostPattern::Multi(suffix) => (2, Reverse(suffix.len()), suffix),
+        HostPattern::Any => (3, Reverse(0), String::new()),
+    };
+    let path = |text: &String| {
+        let pattern = PathPattern::parse(text).ok()?;
+        let segment = |segment: &Segment| match segment {
+            Segment::Literal(text) => (1, text.clone()),
+            Segment::Parameter(_) => (2, String::new()),
+        };
+        let end = (if pattern.has_tail() { 3 } else { 0 }, String::new());
+        Some(pattern.segments().iter().map(segment).chain([end]).collect::<Vec<_>>())
+    };
+    let block = usize::from(wanted.block.is_some());
+    (
+        route.action != Action::Deny,
+        wanted.hosts.iter().map(host).min(),
+        wanted.ports.is_none(),
+        wanted.paths.iter().filter_map(path).min().unwrap_or_default(),
+        wanted.methods.is_none(),
+        Reverse(wanted.headers.len() + wanted.query.len() + block),
+        route.route_id.clone(),
+    )
+}
+
+/// Where a route comes from.
+#[derive(Default)]
+struct Origin {
+    definition: String,
+    place: Option<Place>,
+}
+
+/// Where each route of a profile is written, by its id; by a binding's id where that is written
+/// alone, and gives all that its definition has.
+fn origins(loaded: &Configuration, profile: &str) -> BTreeMap<String, Origin> {
+    let Some(profile) = loaded.policy.profiles.get(profile) else { return BTreeMap::new() };
+    let free = profile.routes.iter().map(|route| {
+        let place = route.place().cloned();
+        (format!("policy/{}", route.name), Origin { definition: String::new(), place })
+    });
+    let mut origins: BTreeMap<String, Origin> = free.collect();
     for binding in &profile.bindings {
+        let definition = definition(loaded, binding);
+        let at = |place: Option<&Place>| Origin {
+            definition: definition.clone(),
+            place: place.or_else(|| binding.place()).cloned(),
+        };
+        origins.insert(binding.id.clone(), at(None));
         for route in binding.routes.iter().flatten() {
             let (name, place) = match route {
                 BoundRoute::Named(named) => (&named.name, named.place.as_ref()),
                 BoundRoute::Inline(source) => (&source.name, source.place()),
             };
-            origins.extend(place.map(|p| (format!("{}/{name}", binding.id), p.clone())));
+            origins.insert(format!("{}/{name}", binding.id), at(place));
         }
     }
     origins
+}
+
+fn definition(loaded: &Configuration, binding: &Binding) -> String {
+    let connection = loaded.targets.connections.get(&binding.connection);
+    let target = connection.and_then(|c| loaded.targets.targets.get(&c.target));
+    target.map_or_else(String::new, |target| target.definition.clone())
 }
 
 fn pattern(route: &Route) -> String {
@@ -112,7 +184,8 @@ fn json_rows(rows: &[Row]) -> Value {
     let row = |row: &Row| {
         json!({
             "action": row.action, "methods": row.methods, "pattern": row.pattern,
-            "credential": row.credential, "route": row.route, "origin": row.origin,
+            "credential": row.credential, "route": row.route, "definition": row.definition,
+            "origin": row.origin,
         })
     };
     rows.iter().map(row).collect()
@@ -126,10 +199,17 @@ fn print_rows(profile: &str, rows: &[Row]) {
     let pattern = width(|row| &row.pattern);
     let credential = width(|row| &row.credential);
     let route = width(|row| &row.route);
+    let definition = width(|row| &row.definition);
     for row in rows {
         print::data(format_args!(
-            "  {:<6}  {:<methods$}  {:<pattern$}  {:<credential$}  {:<route$}  {}",
-            row.action, row.methods, row.pattern, row.credential, row.route, row.origin
+            "  {:<6}  {:<methods$}  {:<pattern$}  {:<credential$}  {:<route$}  {:<definition$}  {}",
+            row.action,
+            row.methods,
+            row.pattern,
+            row.credential,
+            row.route,
+            row.definition,
+            row.origin
         ));
     }
 }
