@@ -232,7 +232,7 @@ mod tests {
             (with("azp", json!("them")), IdTokenError::Party),
             (with("azp", json!(7)), IdTokenError::Party),
             (with("exp", json!(seconds - 61)), IdTokenError::Time),
-            (with("exp", json!("soon")), IdTokenError::Time),
+            (with("exp", json!("soon")), IdTokenError::Invalid),
             (with("iat", json!(seconds + 61)), IdTokenError::Time),
             (with("iat", Value::Null), IdTokenError::Time),
             (with("nbf", json!(seconds + 61)), IdTokenError::Time),
