@@ -192,6 +192,10 @@ pub(super) fn rewrite(
     }
     if !x.upstream_h2 {
         announce_trailers(session, request, x)?;
+    } else if head.wants_trailers {
+        // Pingora takes it away from requests of sessions that are not its own, and gRPC servers
+        // refuse those that are without (RFC 9113 §8.2.2).
+        request.insert_header(TE, "trailers")?;
     }
     usage::ask_plainly(request, x)
 }
