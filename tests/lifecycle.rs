@@ -210,13 +210,14 @@ fn a_definition_of_the_operator_is_taken_up_when_it_comes_and_when_it_changes() 
     let stage = stage();
     let file = |name: &str| stage.ca.with_file_name(name);
     let dir = file("integrations.d");
-    std::fs::create_dir(&dir).expect("a writable directory");
+    std::fs::create_dir_all(&dir).expect("a writable directory");
     let definition = |path: &str| {
         format!(
             "familyId = \"acme\"\nvariantId = \"cloud\"\nkind = \"connector\"\n\
              displayName = \"Acme\"\ndescription = \"Things.\"\nlogoKey = \"acme\"\n\
              [[compileBinding.origins]]\nname = \"api\"\nbaseUrl = \"https://api.test\"\n\
-             [[compileBinding.routes]]\nname = \"get\"\npaths = [{path}]\n"
+             [[compileBinding.routes]]\nname = \"get\"\npaths = [{path}]\n\
+             [targetConfigSchema.properties.baseUrl]\ntype = \"string\"\n"
         )
     };
     let write = |path: &str| {
