@@ -193,14 +193,15 @@ async fn measure(
     pinning: &Pinning,
 ) -> Result<Report, BenchError> {
     let selection = Selection::of(&options.only);
-    let memory = match selection.memory() {
-        true => Some(memory::measure(options, fixture, pinning).await?),
-        false => None,
-    };
     let modes = rounds::measure(options, &selection, fixture, children).await?;
     let connections = match selection.connections() {
         true => churn::measure(options, fixture, children).await?,
         false => Vec::new(),
+    };
+    // Last: its processes write the configuration that `children` watch.
+    let memory = match selection.memory() {
+        true => Some(memory::measure(options, fixture, pinning).await?),
+        false => None,
     };
     Ok(Report::new(Settings::of(options, pinning.is_on()), modes, memory, connections))
 }
