@@ -63,7 +63,7 @@ struct Begin {
 }
 
 /// What the provider sends people back with. It may send more.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Deserialize, JsonSchema)]
 struct Back {
     state: String,
     #[serde(default)]
@@ -73,7 +73,7 @@ struct Back {
 }
 
 /// Somebody who is signed in.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "SignedIn")]
 struct View {
@@ -90,7 +90,6 @@ struct View {
 }
 
 /// A redirect with cookies.
-#[derive(Debug)]
 struct Redirect {
     to: String,
     cookies: Vec<HeaderValue>,

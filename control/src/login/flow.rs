@@ -1,5 +1,7 @@
 //! A sign-in: to the provider and back.
 
+use std::fmt;
+
 use axum::http::HeaderValue;
 use serde_json::{Value as Json, json};
 use tokio::sync::OnceCell;
@@ -38,7 +40,6 @@ pub struct Login {
 }
 
 /// A sign-in that was begun.
-#[derive(Debug)]
 pub struct LoginStarted {
     /// Where the browser goes.
     pub url: String,
@@ -47,7 +48,7 @@ pub struct LoginStarted {
 }
 
 /// What a browser came back with.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Finish<'f> {
     pub state: &'f str,
     /// `None`: the provider says why not, which is its own text and is not repeated.
@@ -55,6 +56,19 @@ pub struct Finish<'f> {
     /// RFC 9207.
     pub issuer: Option<&'f str>,
     pub cookie: &'f str,
+}
+
+// State, code and cookie together sign somebody in.
+impl fmt::Debug for LoginStarted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("LoginStarted(…)")
+    }
+}
+
+impl fmt::Debug for Finish<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Finish(…)")
+    }
 }
 
 /// Somebody who is signed in now.

@@ -6,16 +6,6 @@ use url::Url;
 use super::pkce::Verifier;
 use super::{OAuthError, Provider};
 
-/// An authorization that was begun.
-#[derive(Debug)]
-pub struct Started {
-    /// Where the person goes.
-    pub url: String,
-    /// Comes back with the code, once.
-    pub state: String,
-    pub expires_at_ms: i64,
-}
-
 /// The address of the consent page (RFC 6749 §4.1.1).
 pub fn authorization_url(
     provider: &Provider,

@@ -1,6 +1,7 @@
 //! Consent on another device (RFC 8628): a short code for the person, polls for us.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use serde::Deserialize;
 
@@ -15,7 +16,6 @@ const INTERVAL_SECONDS_MAX: i64 = 60;
 const LIFE_SECONDS_MAX: i64 = 30 * 60;
 
 /// What the person is shown, and what is polled with.
-#[derive(Debug)]
 pub struct DeviceStarted {
     pub handle: String,
     pub user_code: String,
@@ -23,6 +23,13 @@ pub struct DeviceStarted {
     pub verification_uri_complete: Option<String>,
     pub expires_at_ms: i64,
     pub interval_seconds: i64,
+}
+
+// Whoever has the handle or the code may end the attempt.
+impl fmt::Debug for DeviceStarted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("DeviceStarted(…)")
+    }
 }
 
 #[derive(Deserialize)]

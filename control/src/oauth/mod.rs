@@ -20,7 +20,7 @@ mod refresh;
 mod tokens;
 
 pub use attempt::{Attempt, Begin, Owner};
-pub use authorize::{Started, authorization_url};
+pub use authorize::authorization_url;
 pub use client::OAuthClient;
 pub use device::DeviceStarted;
 pub use discovery::Discovered;
