@@ -236,10 +236,19 @@ fn an_assertion_is_proved_over_what_definitions_give() {
 
 #[test]
 fn what_the_proxy_does_not_carry_out_is_not_compiled() {
-    let aws = || Presentation::AwsSigv4 { service: "s3".to_owned(), region: "eu".to_owned() };
+    let aws = |region: &str, presigned: Option<&str>| Presentation::AwsSigv4 {
+        service: "s3".to_owned(),
+        region: region.to_owned(),
+        presigned: presigned.map(str::to_owned),
+    };
     for (presentation, refused) in [
         (Presentation::Placeholder {}, true),
-        (aws(), true),
+        (aws("eu/1", None), true),
+        (aws("", None), true),
+        (aws("eu", Some("allow")), true),
+        (aws("eu", None), false),
+        (aws("eu", Some("refuse")), false),
+        (aws("eu", Some("resign")), false),
         (Presentation::ClientCertificate {}, true),
         // There is no segment `{credential}` in the paths.
         (Presentation::Path {}, true),

@@ -13,9 +13,9 @@ use sallygate_compiler::canonical::Scheme;
 use sallygate_compiler::plan::{
     Action, AgentRuntime, Artifact, Assertion, Clear, Condition, CredentialOnly,
     CredentialReference, Image, Injection, InjectionKind, InstallCommand, Limits, Match, Period,
-    Plan, Price, Rate, Readiness, Route, RuntimeClient, RuntimeEndpoint, RuntimeFile,
-    RuntimeProcess, SCHEMA_VERSION, Spend, StopPolicy, Timeouts, Unmatched, Upstream, Uses,
-    WorkspaceSource, schema,
+    Plan, PresignedUrls, Price, Rate, Readiness, Route, RuntimeClient, RuntimeEndpoint,
+    RuntimeFile, RuntimeProcess, SCHEMA_VERSION, Signing, Spend, StopPolicy, Timeouts, Unmatched,
+    Upstream, Uses, WorkspaceSource, schema,
 };
 use serde_json::{Value, json};
 
@@ -102,12 +102,22 @@ fn injection() -> impl Strategy<Value = Injection> {
         InjectionKind::Query,
         InjectionKind::Cookie,
         InjectionKind::Path,
+        InjectionKind::AwsSigv4,
     ];
     let word = || proptest::option::of(text());
     (select(kinds), word(), word(), word(), proptest::option::of(0..9_usize), 0..9_usize).prop_map(
         |(kind, header, template, parameter, username_credential, credential)| Injection {
             kind,
             header: header.clone(),
+            signing: template.clone().map(|region| Signing {
+                service: region.clone(),
+                region,
+                presigned: if credential > 4 {
+                    PresignedUrls::Resign
+                } else {
+                    PresignedUrls::Refuse
+                },
+            }),
             template,
             parameter: parameter.clone(),
             username: header,

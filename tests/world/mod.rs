@@ -6,6 +6,8 @@
 //! listener and its audit log.
 
 mod admin;
+mod answers;
+mod aws_server;
 mod body;
 mod canary;
 mod client;
@@ -145,7 +147,7 @@ impl World {
             let starting = upstream.clone().start(&leaf, directory);
             let running = runtime.block_on(starting);
             let secret = data.join("secrets").join(&upstream.name);
-            std::fs::write(secret, running.canary().value()).expect("a writable directory");
+            std::fs::write(secret, running.secret()).expect("a writable directory");
             running
         };
         self.upstreams.iter().map(start).collect()

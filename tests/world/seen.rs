@@ -24,6 +24,8 @@ pub(crate) struct Seen {
     /// In hex; present once the body was read to its end.
     pub(crate) body_sha256: Option<String>,
     pub(crate) body_start: Vec<u8>,
+    /// Why the upstream refused it.
+    pub(crate) problem: Option<String>,
 }
 
 impl Seen {

@@ -17,11 +17,12 @@ use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
 
+use super::answers::{self, Answers};
 use super::body::{Answer, json};
 use super::canary::Canary;
 use super::seen::{Record, Seen, sha256};
 use super::tls::Leaf;
-use super::{endpoints, git_server, grpc_server, index, openai};
+use super::{aws_server, endpoints, git_server, grpc_server, index, openai};
 
 /// How the proxy must present the credential.
 #[derive(Debug, Clone)]
@@ -40,6 +41,8 @@ pub(crate) enum Inject {
     Path,
     /// Basic for git, bearer below `/api/`.
     GitHub,
+    /// Signature Version 4, which the server itself checks.
+    Aws,
 }
 
 /// What an upstream serves.
@@ -57,6 +60,10 @@ pub(crate) enum Service {
     Packages(PathBuf),
     /// A grpcio server, `tests/clients/grpc_server.py`.
     Grpc,
+    /// What is written down.
+    Answers(Answers),
+    /// The named service of AWS in `eu-west-1`, `tests/clients/aws_server.py`.
+    Aws(&'static str),
 }
 
 /// An upstream to be started, at `https://<name>.test`.
@@ -67,6 +74,7 @@ pub(crate) struct Upstream {
     pub(crate) base_path: String,
     /// What the connection says besides its target.
     pub(crate) connection: String,
+    host: Option<&'static str>,
     target: Option<&'static str>,
     service: Service,
     alpn: Vec<&'static str>,
@@ -79,6 +87,7 @@ impl Upstream {
             inject: Inject::Bearer,
             base_path: String::new(),
             connection: format!("value_file = \"secrets/{name}\""),
+            host: None,
             target: None,
             service,
             alpn: vec!["h2", "http/1.1"],
@@ -93,6 +102,12 @@ impl Upstream {
     /// The path of the target's base URL: `/v1`.
     pub(crate) fn base_path(mut self, path: &str) -> Self {
         path.clone_into(&mut self.base_path);
+        self
+    }
+
+    /// Another host than `<name>.test`.
+    pub(crate) fn at(mut self, host: &'static str) -> Self {
+        self.host = Some(host);
         self
     }
 
@@ -113,7 +128,7 @@ impl Upstream {
             return own.to_owned();
         }
         let inject = match &self.inject {
-            Inject::None => "inject = \"none\"".to_owned(),
+            Inject::None | Inject::Aws => "inject = \"none\"".to_owned(),
             Inject::Bearer | Inject::GitHub => "inject = \"bearer\"".to_owned(),
             Inject::Basic { username } => {
                 format!("inject = \"basic\"\nusername = \"{username}\"")
@@ -142,7 +157,7 @@ impl Upstream {
     }
 
     pub(crate) fn host(&self) -> String {
-        format!("{}.test", self.name)
+        self.host.map_or_else(|| format!("{}.test", self.name), str::to_owned)
     }
 
     pub(crate) async fn start(self, leaf: &Leaf, directory: &std::path::Path) -> RunningUpstream {
@@ -154,13 +169,22 @@ impl Upstream {
             inject: self.inject.clone(),
             service: self.service.clone(),
         });
-        let (address, server) = if matches!(self.service, Service::Grpc) {
-            grpc_server::start(Arc::clone(&state), leaf, directory).await
-        } else {
-            let listener = TcpListener::bind("127.0.0.1:0").await.expect("a loopback port");
-            let address = listener.local_addr().expect("a bound address");
-            let acceptor = TlsAcceptor::from(leaf.server_config(&self.alpn));
-            (address, tokio::spawn(accept(listener, acceptor, Arc::clone(&state))))
+        let (address, server) = match self.service {
+            Service::Grpc => grpc_server::start(Arc::clone(&state), leaf, directory).await,
+            Service::Aws(service) => {
+                aws_server::start((Arc::clone(&state), service), leaf, directory).await
+            }
+            Service::Http
+            | Service::OpenAi
+            | Service::Git(_)
+            | Service::GitHub(_)
+            | Service::Packages(_)
+            | Service::Answers(_) => {
+                let listener = TcpListener::bind("127.0.0.1:0").await.expect("a loopback port");
+                let address = listener.local_addr().expect("a bound address");
+                let acceptor = TlsAcceptor::from(leaf.server_config(&self.alpn));
+                (address, tokio::spawn(accept(listener, acceptor, Arc::clone(&state))))
+            }
         };
         RunningUpstream { plan: self, address, state, server }
     }
@@ -191,6 +215,14 @@ impl RunningUpstream {
 
     pub(crate) fn canary(&self) -> &Canary {
         &self.state.canary
+    }
+
+    /// The credential as the proxy is given it.
+    pub(crate) fn secret(&self) -> String {
+        match &self.plan.inject {
+            Inject::Aws => aws_server::session(self.canary()),
+            _ => self.canary().value().to_owned(),
+        }
     }
 
     /// Lets one waiting response go on by one part.
@@ -225,9 +257,12 @@ impl State {
     pub(crate) fn expected_header(&self) -> Option<(String, String)> {
         let value = self.canary.value();
         match &self.inject {
-            Inject::None | Inject::Query(_) | Inject::Cookie(_) | Inject::Path | Inject::GitHub => {
-                None
-            }
+            Inject::None
+            | Inject::Query(_)
+            | Inject::Cookie(_)
+            | Inject::Path
+            | Inject::GitHub
+            | Inject::Aws => None,
             Inject::Bearer => Some(self.bearer()),
             Inject::Basic { username } => Some(self.basic(username)),
             Inject::Header(name) => Some((name.clone(), value.to_owned())),
@@ -259,7 +294,8 @@ impl State {
             | Inject::Header(_)
             | Inject::Token(_)
             | Inject::Query(_)
-            | Inject::Path => self.expected_header(),
+            | Inject::Path
+            | Inject::Aws => self.expected_header(),
         }
     }
 
@@ -273,6 +309,9 @@ impl State {
                 .map(|(_, v)| v.as_str())
                 .collect();
             return given == [value];
+        }
+        if matches!(self.inject, Inject::Aws) {
+            return seen.problem.is_none();
         }
         if matches!(self.inject, Inject::Path) {
             let segment = seen.path.split('/').nth(1).unwrap_or_default();
@@ -345,7 +384,8 @@ async fn answer(request: Request<Incoming>, state: Arc<State>) -> Answer {
             git_server::answer(request, entry, root).await
         }
         Service::Packages(root) => index::answer(&request, &state, &root),
-        Service::Grpc => unreachable!("served by another process"),
+        Service::Answers(answers) => answers::answer(request, entry, answers).await,
+        Service::Grpc | Service::Aws(_) => unreachable!("served by another process"),
     }
 }
 

@@ -6,7 +6,9 @@ use sallygate_definitions::expand::{ExpandedInjection, ExpandedOrigin};
 
 use super::Compiler;
 use super::draft::{Bound, Drafted};
-use crate::plan::{Clear, CredentialReference, Injection, InjectionKind, Route};
+use crate::plan::{
+    Clear, CredentialReference, Injection, InjectionKind, PresignedUrls, Route, Signing,
+};
 use crate::snapshot::{Connection, Target};
 
 /// A credential and how it is presented, before it has its index.
@@ -144,7 +146,16 @@ fn injection(present: &Presentation) -> Result<Injection, &'static str> {
         }
         Presentation::Path {} => plain(InjectionKind::Path),
         Presentation::Placeholder {} => return Err("placeholder"),
-        Presentation::AwsSigv4 { .. } => return Err("aws_sigv4"),
+        Presentation::AwsSigv4 { service, region, presigned } => {
+            let presigned = match presigned.as_deref() {
+                None | Some("refuse") => PresignedUrls::Refuse,
+                Some("resign") => PresignedUrls::Resign,
+                Some(_) => return Err("aws_sigv4 with neither `refuse` nor `resign`"),
+            };
+            let (service, region) = (service.clone(), region.clone());
+            let signing = Some(Signing { service, region, presigned });
+            Injection { signing, ..plain(InjectionKind::AwsSigv4) }
+        }
         Presentation::ClientCertificate {} => return Err("client_certificate"),
     })
 }
@@ -164,6 +175,9 @@ pub(super) fn cleared(target: &Target, origin: &ExpandedOrigin) -> Clear {
         clear.headers.extend(injection.header);
         clear.query.extend(injection.parameter);
         clear.cookies.extend(injection.cookie);
+        if injection.kind == InjectionKind::AwsSigv4 {
+            clear.headers.extend(["x-amz-date", "x-amz-security-token"].map(str::to_owned));
+        }
     }
     for list in [&mut clear.headers, &mut clear.query, &mut clear.cookies] {
         list.sort_unstable();

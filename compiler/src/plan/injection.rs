@@ -26,6 +26,9 @@ pub struct Injection {
     /// With `cookie`: its name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cookie: Option<String>,
+    /// With `aws_sigv4`: what is signed for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signing: Option<Signing>,
     /// Index into [`Plan::credentials`].
     pub credential: usize,
 }
@@ -42,6 +45,7 @@ impl Injection {
             InjectionKind::Query => format!("?{}=", named(&self.parameter)),
             InjectionKind::Cookie => format!("cookie {}", named(&self.cookie)),
             InjectionKind::Path => format!("{{{CREDENTIAL}}}"),
+            InjectionKind::AwsSigv4 => "authorization (Signature Version 4)".to_owned(),
         }
     }
 
@@ -62,6 +66,29 @@ pub enum InjectionKind {
     Cookie,
     /// Replaces the segment `{credential}` of the route's paths.
     Path,
+    /// Signs the request anew with the credential.
+    AwsSigv4,
+}
+
+/// What a signature of AWS is for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Signing {
+    /// The signing name of the service, such as `s3`.
+    pub service: String,
+    pub region: String,
+    #[serde(default)]
+    pub presigned: PresignedUrls,
+}
+
+/// What becomes of a URL that is signed already, with a credential of somebody else's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PresignedUrls {
+    #[default]
+    Refuse,
+    /// Its signature is taken away, and the request is signed with the connection's credential.
+    Resign,
 }
 
 impl InjectionKind {
@@ -73,6 +100,7 @@ impl InjectionKind {
             Self::Query => "query",
             Self::Cookie => "cookie",
             Self::Path => "path",
+            Self::AwsSigv4 => "aws_sigv4",
         }
     }
 }

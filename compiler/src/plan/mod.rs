@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 pub use assertion::{Assertion, CredentialOnly};
 pub use credential::CredentialReference;
-pub use injection::{Clear, Injection, InjectionKind, credential_segment};
+pub use injection::{Clear, Injection, InjectionKind, PresignedUrls, Signing, credential_segment};
 pub use limits::{Limits, Period, Price, Rate, Spend, Timeouts, Uses};
 pub use matching::{Condition, Match};
 pub use route::{Action, Route};

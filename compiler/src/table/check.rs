@@ -4,6 +4,7 @@
 use std::collections::HashSet;
 
 use foldhash::fast::FixedState;
+use sallygate_definitions::sigv4::Scope;
 
 use super::analyse::Finding;
 use super::decide::{ANY, METHODS_MAX};
@@ -13,7 +14,7 @@ use crate::canonical::{self, Scheme};
 use crate::diagnostic::Diagnostic;
 use crate::pattern::{HostPattern, PathPattern};
 use crate::plan::{
-    Action, Condition, Injection, InjectionKind, Limits, Plan, Route, credential_segment,
+    Action, Condition, Injection, InjectionKind, Limits, Plan, Route, Signing, credential_segment,
 };
 
 pub(super) const ROUTES_MAX: usize = 1_000_000;
@@ -93,8 +94,12 @@ impl<'p> Checker<'p> {
         wanted.query.iter().for_each(|condition| self.condition(condition, index));
         self.action(route, index);
         self.block(route, index);
+        let mut places = HashSet::new();
         for injection in &route.inject {
             self.injection(route, injection, index);
+            if !places.insert(injection.place()) {
+                self.refuse(index, "BAD_VALUE", "two credentials go into one place");
+            }
         }
         let ports = wanted.ports.clone();
         Parsed {
@@ -253,7 +258,8 @@ impl<'p> Checker<'p> {
     /// Whatever is said and would not be carried out is refused: a credential that goes elsewhere
     /// than its author thinks is worse than none.
     fn injection(&mut self, route: &Route, injection: &Injection, index: RouteIndex) {
-        let Injection { kind, header, template, parameter, username, cookie, .. } = injection;
+        let Injection { kind, header, template, parameter, username, cookie, signing, .. } =
+            injection;
         let known = self.plan.credentials.len();
         for credential in [Some(injection.credential), injection.username_credential] {
             if let Some(credential) = credential.filter(|credential| *credential >= known) {
@@ -267,11 +273,13 @@ impl<'p> Checker<'p> {
             InjectionKind::Query => parameter.as_ref().is_some_and(|p| !p.is_empty()),
             InjectionKind::Cookie => cookie.as_ref().is_some_and(|name| is_token(name)),
             InjectionKind::Path => credential_segment(&route.r#match.paths).is_some(),
+            InjectionKind::AwsSigv4 => signing.as_ref().is_some_and(can_sign),
         };
         if !complete {
             let what = match kind {
                 InjectionKind::Path => "one segment `{credential}`, the same one in every path",
                 InjectionKind::Cookie => "the name of its cookie",
+                InjectionKind::AwsSigv4 => "the names of a service and a region",
                 InjectionKind::Bearer
                 | InjectionKind::Basic
                 | InjectionKind::Header
@@ -281,13 +289,17 @@ impl<'p> Checker<'p> {
         }
         let in_header = match kind {
             InjectionKind::Bearer | InjectionKind::Basic | InjectionKind::Header => true,
-            InjectionKind::Query | InjectionKind::Cookie | InjectionKind::Path => false,
+            InjectionKind::Query
+            | InjectionKind::Cookie
+            | InjectionKind::Path
+            | InjectionKind::AwsSigv4 => false,
         };
         let names_user = username.is_some() || injection.username_credential.is_some();
         let stray = header.is_some() && !in_header
             || template.is_some() && *kind != InjectionKind::Header
             || parameter.is_some() && *kind != InjectionKind::Query
             || cookie.is_some() && *kind != InjectionKind::Cookie
+            || signing.is_some() && *kind != InjectionKind::AwsSigv4
             || names_user && *kind != InjectionKind::Basic
             || username.is_some() && injection.username_credential.is_some();
         if stray {
@@ -308,6 +320,12 @@ impl<'p> Checker<'p> {
         let message = format!("route `{id}`: {}", message.as_ref());
         self.findings.push(Finding::about(index, Diagnostic::error(code, message)));
     }
+}
+
+/// Whether the names are such that a signature cannot be one for something else.
+fn can_sign(signing: &Signing) -> bool {
+    const ANY_TIME: &str = "20150830T123600Z";
+    Scope::new(ANY_TIME, &signing.region, &signing.service).is_ok()
 }
 
 /// Whether `name` is a lower-case header that a credential may be put into.

@@ -57,9 +57,13 @@ pub enum Presentation {
     Path {},
     /// Replaces a per-sandbox dummy wherever it stands.
     Placeholder {},
+    /// Signature Version 4 of AWS, made anew for every request.
     AwsSigv4 {
         service: String,
         region: String,
+        /// What becomes of URLs that are signed already: `refuse` (the default), or `resign`.
+        #[serde(default)]
+        presigned: Option<String>,
     },
     ClientCertificate {},
 }

@@ -58,7 +58,9 @@ impl<'e> Expansion<'e> {
         let can_present = |rule: &InjectionRule| match &rule.present {
             Presentation::Basic { username, .. } => username.as_deref().is_none_or(there),
             Presentation::Header { header, .. } => there(header),
-            Presentation::AwsSigv4 { service, region } => there(service) && there(region),
+            Presentation::AwsSigv4 { service, region, presigned } => {
+                there(service) && there(region) && presigned.as_deref().is_none_or(there)
+            }
             Presentation::Bearer {}
             | Presentation::Query { .. }
             | Presentation::Cookie { .. }

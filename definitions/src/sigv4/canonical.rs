@@ -214,6 +214,11 @@ pub(super) fn unescaped(text: &str) -> Vec<u8> {
     bytes
 }
 
+/// What stands for a whole body: its SHA-256, in hex.
+pub fn payload_hash(body: &[u8]) -> String {
+    sha256_hex(body)
+}
+
 pub(super) fn sha256_hex(bytes: &[u8]) -> String {
     hex(digest(&SHA256, bytes).as_ref())
 }

@@ -11,8 +11,8 @@ mod credentials;
 mod presigned;
 mod sign;
 
-pub use canonical::{PathStyle, Payload, Request, is_signable};
+pub use canonical::{PathStyle, Payload, Request, is_signable, payload_hash};
 pub use chunks::{BadChunks, CHUNK_BYTES_MAX, ChunkSigner};
 pub use credentials::{BadCredentials, Credentials};
-pub use presigned::{Presigned, presigned};
+pub use presigned::{Presigned, presigned, unsigned};
 pub use sign::{Scope, ScopeError, Signature, sign};

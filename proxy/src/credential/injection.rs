@@ -6,7 +6,7 @@ use arc_swap::ArcSwapOption;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use http::{HeaderName, HeaderValue};
-use sallygate_compiler::plan::{Injection, InjectionKind, credential_segment};
+use sallygate_compiler::plan::{Injection, InjectionKind, Signing, credential_segment};
 use zeroize::Zeroizing;
 
 use super::{Cell, Ready};
@@ -36,6 +36,7 @@ enum Place {
     Cookie(String),
     /// The index of the segment.
     Path(usize),
+    Signature(Signing),
 }
 
 /// From the bytes of a secret to the value of a header.
@@ -48,6 +49,8 @@ pub(crate) enum Presented<'a> {
     Query(&'a str, Arc<Ready>),
     Cookie(&'a str, Arc<Ready>),
     Path(usize, Arc<Ready>),
+    /// What the request is signed with, once everything else of it stands.
+    Signature(&'a Signing, Arc<Ready>),
 }
 
 impl ReadyInjection {
@@ -75,6 +78,7 @@ impl ReadyInjection {
             InjectionKind::Query => Place::Query(injection.parameter.clone()?),
             InjectionKind::Cookie => Place::Cookie(injection.cookie.clone()?),
             InjectionKind::Path => Place::Path(credential_segment(paths)?),
+            InjectionKind::AwsSigv4 => Place::Signature(injection.signing.clone()?),
         };
         let cell = Arc::clone(cells.get(injection.credential)?);
         let username = match injection.username_credential {
@@ -82,6 +86,19 @@ impl ReadyInjection {
             None => None,
         };
         Some(Self { cell, username, place, encoded: ArcSwapOption::empty() })
+    }
+
+    /// What the request is signed for, where it is signed.
+    pub(crate) fn signing(&self) -> Option<&Signing> {
+        match &self.place {
+            Place::Signature(signing) => Some(signing),
+            Place::Bearer(_)
+            | Place::Basic { .. }
+            | Place::Header { .. }
+            | Place::Query(_)
+            | Place::Cookie(_)
+            | Place::Path(_) => None,
+        }
     }
 
     /// The cells of what is presented, in the order in which [`Self::present`] takes them.
@@ -103,6 +120,9 @@ impl ReadyInjection {
             Place::Query(parameter) => return Some(Presented::Query(parameter, Arc::clone(ready))),
             Place::Cookie(name) => return Some(Presented::Cookie(name, Arc::clone(ready))),
             Place::Path(segment) => return Some(Presented::Path(*segment, Arc::clone(ready))),
+            Place::Signature(signing) => {
+                return Some(Presented::Signature(signing, Arc::clone(ready)));
+            }
             Place::Bearer(header) => (header, &|s| joined(&[b"Bearer ", s])),
             Place::Basic { header, username } => {
                 let fixed = username.as_deref().map(str::as_bytes);

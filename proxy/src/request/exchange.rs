@@ -16,6 +16,7 @@ use sallygate_compiler::content::{Content, Unreadable};
 use super::authorize::Consent;
 use super::inspect::Held;
 use super::parse::RequestHead;
+use super::sigv4::Signed;
 use super::{Permit, Shared, matching, record};
 use crate::changes::{Change, Changes};
 use crate::clock;
@@ -335,6 +336,8 @@ pub(crate) struct Exchange {
     /// Why content that was looked into could not be read.
     pub(super) unclear: Option<Unreadable>,
     pub(super) credentials: Vec<Arc<Ready>>,
+    /// What stands for the body where the request is signed.
+    pub(super) signed: Option<Signed>,
     pub(super) credential_cache: &'static str,
     pub(super) denial: Option<Denial>,
     pub(super) timings: Timings,
@@ -377,6 +380,7 @@ impl Exchange {
             content: Content::UNREAD,
             unclear: None,
             credentials: Vec::new(),
+            signed: None,
             credential_cache: "",
             denial: None,
             timings: Timings {

@@ -174,7 +174,7 @@ async fn push(session: &mut Session, x: &mut Exchange) -> Result<Result<Push, Un
 }
 
 /// The whole body.
-async fn whole(session: &mut Session, x: &mut Exchange) -> Result<Bytes, Denial> {
+pub(super) async fn whole(session: &mut Session, x: &mut Exchange) -> Result<Bytes, Denial> {
     let max = x.shared.limits.inspect_body_bytes_max;
     if content_length(session.as_downstream()).is_some_and(|length| length > max) {
         return Err(too_large(max));

@@ -23,6 +23,7 @@ mod exchange;
 mod own;
 mod respond;
 mod response;
+mod sigv4;
 pub(crate) mod trailers;
 mod usage;
 
@@ -107,6 +108,7 @@ impl Gateway {
         let asker = x.sandbox.as_ref().map_or("", |sandbox| &*sandbox.id);
         x.credentials = inject::resolve(&permit, asker, &mut x.credential_cache).await?;
         x.timings.resolved(x.credential_cache);
+        sigv4::prepare(&permit, (session, &head), x).await?;
         x.permit = Some(permit);
         Ok(Admission::Forward)
     }
@@ -215,7 +217,7 @@ impl ProxyHttp for Gateway {
         if let Some(wait) = forward::count_request_body(body.as_ref(), end, x)? {
             tokio::time::sleep(wait).await;
         }
-        Ok(())
+        sigv4::body(body, end, x)
     }
 
     async fn upstream_peer(

@@ -15,7 +15,7 @@ use pingora::http::RequestHeader;
 use pingora::{Error, ErrorType, Result};
 use zeroize::Zeroizing;
 
-use super::{Exchange, Permit};
+use super::{Exchange, Permit, forward, sigv4};
 use crate::credential::{Asker, Presented, Ready, ReadyInjection};
 use crate::denial::{Code, Denial};
 
@@ -73,7 +73,7 @@ pub(super) async fn resolve(
 
 /// Clears every credential location, then injects. Runs once per attempt, after the upstream's
 /// certificate was verified.
-pub(super) fn apply(request: &mut RequestHeader, x: &Exchange) -> Result<()> {
+pub(super) fn apply(request: &mut RequestHeader, x: &mut Exchange) -> Result<()> {
     let forged: Vec<_> =
         request.headers.keys().filter(|name| is_forged(name.as_str())).cloned().collect();
     for name in &forged {
@@ -89,12 +89,34 @@ pub(super) fn apply(request: &mut RequestHeader, x: &Exchange) -> Result<()> {
     query::clear(request, &route.clear_query)?;
     cookie::clear(request, &route.clear_cookies)?;
     let mut credentials = x.credentials.iter();
+    let mut signature = None;
     for injection in &route.injections {
-        let presented = injection.present(&mut credentials).ok_or_else(missing)?;
-        put(request, &presented)?;
+        match injection.present(&mut credentials).ok_or_else(missing)? {
+            Presented::Signature(signing, ready) => signature = Some((signing, ready)),
+            presented @ (Presented::Header(..)
+            | Presented::Query(..)
+            | Presented::Cookie(..)
+            | Presented::Path(..)) => put(request, &presented)?,
+        }
     }
     // One that is left over belongs to no injection: what was resolved is not what is sent.
-    if credentials.next().is_some() { Err(missing()) } else { Ok(()) }
+    if credentials.next().is_some() {
+        return Err(missing());
+    }
+    // A signature covers all the rest, so it comes last.
+    if let Some((signing, ready)) = signature {
+        let chunks = sigv4::sign(request, signing, &ready, x.signed.as_ref());
+        let chunks = chunks.map_err(|error| unsigned(&error, x))?;
+        sigv4::begin(chunks, x);
+    }
+    Ok(())
+}
+
+/// What cannot be signed is not sent.
+fn unsigned(error: &Error, x: &mut Exchange) -> Box<Error> {
+    tracing::error!(%error, "a request cannot be signed");
+    let detail = "the request cannot be signed with the connection's credential";
+    forward::refuse(x, Denial::new(Code::CredentialUnavailable, detail))
 }
 
 /// Puts one credential in its place, and takes away what stood there.
@@ -115,6 +137,8 @@ fn put(request: &mut RequestHeader, presented: &Presented<'_>) -> Result<()> {
             cookie::append(request, name, ready)
         }
         Presented::Path(segment, ready) => path::replace(request, *segment, ready),
+        // It is made when everything else is in its place.
+        Presented::Signature(..) => Ok(()),
     }
 }
 
