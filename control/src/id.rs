@@ -25,6 +25,11 @@ pub enum IdKind {
     AuditEntry,
     User,
     Session,
+    WebhookEvent,
+    WebhookEndpoint,
+    WebhookEndpointSecret,
+    WebhookTrigger,
+    WebhookDelivery,
 }
 
 impl IdKind {
@@ -42,6 +47,11 @@ impl IdKind {
             Self::AuditEntry => "aud_",
             Self::User => "usr_",
             Self::Session => "ses_",
+            Self::WebhookEvent => "iwe_",
+            Self::WebhookEndpoint => "whe_",
+            Self::WebhookEndpointSecret => "whs_",
+            Self::WebhookTrigger => "wht_",
+            Self::WebhookDelivery => "whd_",
         }
     }
 }

@@ -12,6 +12,7 @@ use crate::domain::{Act, DomainError, organisation, token};
 use crate::feed::Feed;
 use crate::login::Login;
 use crate::store::{Access, Store};
+use crate::webhook::Webhooks;
 
 /// The control service. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -23,6 +24,7 @@ pub struct Control {
     pub feed: Feed,
     /// How people sign in, where that is configured.
     pub login: Option<Arc<Login>>,
+    pub webhooks: Webhooks,
 }
 
 impl Control {

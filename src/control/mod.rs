@@ -13,8 +13,10 @@ use sallygate_control::api::{self, Serving};
 use sallygate_control::clock::Clock;
 use sallygate_control::credentials::Vault;
 use sallygate_control::feed::Feed;
+use sallygate_control::outbound::Reach;
 use sallygate_control::service::Control;
 use sallygate_control::store::{DatabaseUrl, Location, Store};
+use sallygate_control::webhook::{Webhooks, Worker};
 use sallygate_definitions::Registry;
 use sallygate_proxy::Handle;
 
@@ -30,6 +32,7 @@ const DATABASE: &str = "control.db";
 pub(crate) struct Service {
     serving: Serving,
     feed: Option<tokio::task::JoinHandle<()>>,
+    webhooks: tokio::task::JoinHandle<()>,
 }
 
 /// What a control service is started with.
@@ -58,8 +61,9 @@ pub(crate) async fn start(start: Start<'_>) -> Result<Service, Failure> {
             control.feed.clone().run(control, proxy).await;
         })
     });
+    let webhooks = tokio::spawn(Worker::new(control.clone()).run());
     let serving = api::serve(control, listen).await.map_err(failed)?;
-    Ok(Service { serving, feed })
+    Ok(Service { serving, feed, webhooks })
 }
 
 /// The control service of a data directory, without its API.
@@ -68,7 +72,8 @@ pub(crate) async fn open(data_dir: &Path, registry: Registry) -> Result<Control,
     let store = Store::open(&location(data_dir), clock.now_ms()).await.map_err(failed)?;
     let vault = Vault::new(keys::of(&store, data_dir).await?);
     let (registry, feed) = (Arc::new(registry), Feed::default());
-    Ok(Control { store, vault, registry, clock, feed, login: None })
+    let webhooks = Webhooks::new(&Reach::default()).map_err(failed)?;
+    Ok(Control { store, vault, registry, clock, feed, login: None, webhooks })
 }
 
 /// `DATABASE_URL`, else a file in the data directory.
@@ -103,6 +108,8 @@ impl Service {
     /// Takes no more requests; what is under way is answered first.
     pub(crate) async fn stop(self) {
         self.serving.stop().await;
+        // What it was at is claimed again when the lease ends.
+        self.webhooks.abort();
         if let Some(feed) = self.feed {
             feed.abort();
         }

@@ -42,7 +42,11 @@ async fn version(State(control): State<Control>) -> Response {
     .into_response()
 }
 
-async fn render(Extension(metrics): Extension<ApiMetrics>) -> Response {
+async fn render(
+    State(control): State<Control>,
+    Extension(metrics): Extension<ApiMetrics>,
+) -> Response {
     let kind = "text/plain; version=0.0.4; charset=utf-8";
-    ([(header::CONTENT_TYPE, kind)], metrics.render()).into_response()
+    let all = [metrics.render(), control.webhooks.metrics.render()].concat();
+    ([(header::CONTENT_TYPE, kind)], all).into_response()
 }

@@ -26,6 +26,7 @@ mod secret;
 mod serve;
 mod targets;
 mod tokens;
+mod webhooks;
 
 use aide::axum::ApiRouter;
 use aide::openapi::OpenApi;
@@ -57,6 +58,7 @@ pub fn router(control: &Control, metrics: &ApiMetrics) -> Router {
         .merge(profiles::routes())
         .merge(questions::routes())
         .merge(sandboxes::routes())
+        .merge(webhooks::routes())
         .merge(record::routes());
     let router = operations
         .layer(middleware::from_fn(not_stored))

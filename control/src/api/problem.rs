@@ -64,6 +64,11 @@ impl Problem {
         Self { issues: vec![issue], ..self }
     }
 
+    /// When it makes sense to ask again, in seconds.
+    pub(super) fn retry_after(self, seconds: u64) -> Self {
+        self.with(header::RETRY_AFTER, HeaderValue::from(seconds))
+    }
+
     fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.insert(name, value);
         self

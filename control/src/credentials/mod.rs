@@ -13,4 +13,4 @@ pub use master::{MasterKeyError, MasterKeys};
 pub use plaintext::Plaintext;
 pub use rotate::Rotated;
 pub use seal::Place;
-pub use vault::{INSTALLATION, Sealed, Vault, VaultError};
+pub use vault::{INSTALLATION, Sealed, Sealer, Vault, VaultError};

@@ -47,6 +47,22 @@ const TARGET_SECRETS: SecretTable = SecretTable {
             WHERE target_key || '/' || name = $1 AND key_version = $2",
 };
 
+const WEBHOOK_CONTENTS: SecretTable = SecretTable {
+    name: "webhook_contents",
+    find: "SELECT organisation_id, subject, key_version, ciphertext FROM webhook_contents \
+           WHERE organisation_id = $1 AND key_version < $2 ORDER BY subject LIMIT $3",
+    write: "UPDATE webhook_contents SET key_version = $3, ciphertext = $4 \
+            WHERE subject = $1 AND key_version = $2",
+};
+
+const WEBHOOK_SECRETS: SecretTable = SecretTable {
+    name: "webhook_endpoint_secrets",
+    find: "SELECT organisation_id, id, key_version, ciphertext FROM webhook_endpoint_secrets \
+           WHERE organisation_id = $1 AND key_version < $2 ORDER BY id LIMIT $3",
+    write: "UPDATE webhook_endpoint_secrets SET key_version = $3, ciphertext = $4 \
+            WHERE id = $1 AND key_version = $2",
+};
+
 impl Vault {
     /// Wraps every data key again that an older version of the master key wrapped. Afterwards the
     /// older versions are needed no more.
@@ -108,14 +124,21 @@ impl Vault {
         newest: i64,
     ) -> Result<Rotated, VaultError> {
         let mut rotated = Rotated { data_keys: 1, secrets: 0 };
-        let table = if owner == super::vault::INSTALLATION { TARGET_SECRETS } else { CREDENTIALS };
-        loop {
-            let done = self.reseal_some(store, &table, (owner, newest)).await?;
-            rotated.secrets += done;
-            if done == 0 {
-                return Ok(rotated);
+        let tables: &[SecretTable] = if owner == super::vault::INSTALLATION {
+            &[TARGET_SECRETS]
+        } else {
+            &[CREDENTIALS, WEBHOOK_SECRETS, WEBHOOK_CONTENTS]
+        };
+        for table in tables {
+            loop {
+                let done = self.reseal_some(store, table, (owner, newest)).await?;
+                rotated.secrets += done;
+                if done == 0 {
+                    break;
+                }
             }
         }
+        Ok(rotated)
     }
 
     async fn reseal_some(

@@ -72,6 +72,17 @@ pub struct Vault {
     master: Arc<MasterKeys>,
 }
 
+/// Seals for one owner, for as long as the transaction that it came from.
+#[derive(Debug)]
+pub struct Sealer(Key);
+
+impl Sealer {
+    pub fn seal(&self, place: Place<'_>, secret: &Plaintext) -> Result<Sealed, VaultError> {
+        let ciphertext = self.0.seal(place, secret.expose()).ok_or(VaultError::Randomness)?;
+        Ok(Sealed { key_version: self.0.version(), ciphertext })
+    }
+}
+
 impl Vault {
     pub fn new(master: MasterKeys) -> Self {
         Self { master: Arc::new(master) }
@@ -85,12 +96,19 @@ impl Vault {
         place: Place<'_>,
         secret: &Plaintext,
     ) -> Result<Sealed, VaultError> {
-        let key = match self.newest_data_key(transaction, owner).await? {
-            Some(key) => key,
-            None => self.make_data_key(transaction, (owner, 1), 0).await?,
-        };
-        let ciphertext = key.seal(place, secret.expose()).ok_or(VaultError::Randomness)?;
-        Ok(Sealed { key_version: key.version(), ciphertext })
+        self.sealer(transaction, owner).await?.seal(place, secret)
+    }
+
+    /// What seals many secrets of one owner.
+    pub async fn sealer(
+        &self,
+        transaction: &mut dyn Transaction,
+        owner: &str,
+    ) -> Result<Sealer, VaultError> {
+        match self.newest_data_key(transaction, owner).await? {
+            Some(key) => Ok(Sealer(key)),
+            None => self.make_data_key(transaction, (owner, 1), 0).await.map(Sealer),
+        }
     }
 
     pub async fn open(

@@ -2,10 +2,10 @@
 
 use super::{DomainError, Issue};
 
-pub(super) const NAME_BYTES_MAX: usize = 120;
+pub(crate) const NAME_BYTES_MAX: usize = 120;
 
 /// A name that people read: printable, of reasonable length.
-pub(super) fn name(field: &str, text: &str) -> Result<(), DomainError> {
+pub(crate) fn name(field: &str, text: &str) -> Result<(), DomainError> {
     let fine = !text.trim().is_empty()
         && text.len() <= NAME_BYTES_MAX
         && !text.chars().any(char::is_control);
@@ -17,7 +17,7 @@ pub(super) fn name(field: &str, text: &str) -> Result<(), DomainError> {
 }
 
 /// A key that stands in paths and in the names of webhooks.
-pub(super) fn key(field: &str, text: &str) -> Result<(), DomainError> {
+pub(crate) fn key(field: &str, text: &str) -> Result<(), DomainError> {
     let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
     let fine = text.len() <= 64
         && text.bytes().all(inner)

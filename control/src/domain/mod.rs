@@ -4,7 +4,7 @@
 //! and what must be told of it happen together or not at all. Nothing here knows of HTTP.
 
 pub mod audit;
-mod check;
+pub(crate) mod check;
 pub mod connection;
 mod error;
 mod idempotency;
@@ -31,7 +31,7 @@ pub struct Act {
 }
 
 impl Act {
-    fn new_id(&self, kind: IdKind) -> Result<Id, DomainError> {
+    pub(crate) fn new_id(&self, kind: IdKind) -> Result<Id, DomainError> {
         Id::new(kind, self.now_ms).map_err(|_| DomainError::randomness())
     }
 }

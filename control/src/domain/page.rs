@@ -18,11 +18,11 @@ pub struct PageOf<T> {
 
 impl Page {
     /// One more than is wanted: whether there is more is known without counting.
-    pub(super) fn fetch(&self) -> i64 {
+    pub(crate) fn fetch(&self) -> i64 {
         self.most.saturating_add(1)
     }
 
-    pub(super) fn cut<T>(&self, mut items: Vec<T>, key: impl Fn(&T) -> String) -> PageOf<T> {
+    pub(crate) fn cut<T>(&self, mut items: Vec<T>, key: impl Fn(&T) -> String) -> PageOf<T> {
         let most = usize::try_from(self.most).unwrap_or(usize::MAX);
         let more = items.len() > most;
         items.truncate(most);

@@ -12,6 +12,7 @@ use super::{Act, DomainError, Fault, Issue, Page, PageOf, check};
 use crate::credentials::{INSTALLATION, Place, Plaintext, Sealed, Vault};
 use crate::store::{Row, StoreError, Topic, Transaction, fetch_optional, tell};
 use crate::values;
+use crate::webhook::{self, WebhookOptions};
 
 /// A deployment, without its secrets.
 #[derive(Clone, Debug, PartialEq)]
@@ -108,6 +109,8 @@ fn compiled(
     (options, secrets): (&Map<String, Json>, &[&str]),
 ) -> Result<Compiled, serde_path_to_error::Error<serde_json::Error>> {
     let mut all = options.clone();
+    // The compiler has nothing to do with what comes in.
+    all.remove(webhook::OPTION);
     all.insert("definition".to_owned(), json!(definition));
     all.insert("enabled".to_owned(), json!(enabled));
     all.insert("config".to_owned(), config.clone());
@@ -117,7 +120,7 @@ fn compiled(
 
 /// What of the options the compiler would not read.
 fn option_issues(put: &Put<'_>) -> Vec<Issue> {
-    let known = ["cleartext", "inject", "clear", "upstream"];
+    let known = ["cleartext", "inject", "clear", "upstream", webhook::OPTION];
     let unknown = put.options.keys().filter(|key| !known.contains(&key.as_str()));
     let mut issues: Vec<Issue> = unknown
         .map(|key| {
@@ -125,6 +128,9 @@ fn option_issues(put: &Put<'_>) -> Vec<Issue> {
             Issue::new("UNKNOWN_FIELD", format!("options.{key}"), message)
         })
         .collect();
+    if let Err((field, message)) = WebhookOptions::of(put.options) {
+        issues.push(Issue::new("INVALID_TARGET_OPTIONS", format!("options.{field}"), message));
+    }
     let enabled = put.enabled == Enabled::Yes;
     if let Err(error) = compiled((put.definition, enabled), put.config, (put.options, &[])) {
         let (field, message) = (format!("options.{}", error.path()), error.inner().to_string());
@@ -186,7 +192,7 @@ fn unknown(definition: &str) -> DomainError {
 }
 
 /// Fails when the caller looked at another revision than there is.
-pub(super) fn check_revision(there: Option<i64>, wanted: Option<i64>) -> Result<(), DomainError> {
+pub(crate) fn check_revision(there: Option<i64>, wanted: Option<i64>) -> Result<(), DomainError> {
     match wanted {
         Some(wanted) if there != Some(wanted) => Err(DomainError::stale()),
         Some(_) | None => Ok(()),

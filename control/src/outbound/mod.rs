@@ -21,6 +21,7 @@ use zeroize::Zeroizing;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const TOTAL_TIMEOUT: Duration = Duration::from_secs(15);
+const POST_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longer answers are refused.
 const ANSWER_BYTES_MAX: usize = 256 * 1024;
 /// A provider that asks for more patience than this is asked again sooner.
@@ -56,6 +57,13 @@ impl std::fmt::Debug for Answer {
     }
 }
 
+/// What came back where only whether it was taken is of interest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Posted {
+    pub status: StatusCode,
+    pub retry_after: Option<Duration>,
+}
+
 /// Why nothing came back. What is shown names no URL: a query may hold a code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OutboundError {
@@ -71,6 +79,20 @@ pub enum OutboundError {
     TooLong,
     #[error("no authority is trusted, or one is malformed")]
     Trust,
+}
+
+impl OutboundError {
+    /// Stable: part of the interface.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::NotHttps => "url_not_https",
+            Self::AddressRefused => "address_refused",
+            Self::Timeout => "timeout",
+            Self::Unreachable => "unreachable",
+            Self::TooLong => "answer_too_long",
+            Self::Trust => "no_authority",
+        }
+    }
 }
 
 impl Outbound {
@@ -110,6 +132,34 @@ impl Outbound {
             request = request.header("authorization", value);
         }
         answer(request).await
+    }
+
+    /// Sends a document with these headers, with less patience than for others. What is answered
+    /// besides the status is not read.
+    pub async fn post(
+        &self,
+        url: &str,
+        headers: &[(&'static str, String)],
+        body: Vec<u8>,
+    ) -> Result<Posted, OutboundError> {
+        let mut request = self.client.post(self.checked(url)?).timeout(POST_TIMEOUT).body(body);
+        for (name, value) in headers {
+            request = request.header(*name, value);
+        }
+        let response = request.send().await.map_err(|error| reason(&error))?;
+        let retry_after = retry_after(response.headers());
+        Ok(Posted { status: response.status(), retry_after })
+    }
+
+    /// Whether a request to this URL would be made, as far as can be said without a look-up.
+    pub fn admits(&self, url: &str) -> Result<(), OutboundError> {
+        let url = self.checked(url)?;
+        let Some(Host::Domain(name)) = url.host() else { return Ok(()) };
+        let name = name.trim_end_matches('.').to_ascii_lowercase();
+        if self.allow_ranges.is_empty() && address::is_local_name(&name) {
+            return Err(OutboundError::AddressRefused);
+        }
+        Ok(())
     }
 
     /// Gets a document.

@@ -14,6 +14,9 @@ pub enum Access {
     /// SQLite has one writer: such a transaction waits for its turn before it reads anything, so
     /// that what it read cannot have changed when it writes.
     Write,
+    /// A write that relies on nothing that it read: its statements decide by the rows that they
+    /// change. It waits for others, and is never told to try again.
+    Locking,
     /// Under the schema lock, which must be seen to be free before anything else is seen.
     Schema,
 }

@@ -49,7 +49,7 @@ impl Database for PostgresDatabase {
             // As SQLite's only writer sees it: what was read cannot have changed at the commit.
             Access::Write => "BEGIN ISOLATION LEVEL SERIALIZABLE",
             // A serializable transaction would see what was before it waited for the lock.
-            Access::Schema => "BEGIN ISOLATION LEVEL READ COMMITTED",
+            Access::Locking | Access::Schema => "BEGIN ISOLATION LEVEL READ COMMITTED",
         };
         Ok(Box::new(PostgresTransaction(self.pool.begin_with(begin).await?)))
     }

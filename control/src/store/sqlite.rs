@@ -62,7 +62,9 @@ impl Database for SqliteDatabase {
     async fn begin(&self, access: Access) -> Result<Box<dyn Transaction>, StoreError> {
         let transaction = match access {
             Access::Read => self.readers.begin().await?,
-            Access::Write | Access::Schema => self.writer.begin_with("BEGIN IMMEDIATE").await?,
+            Access::Write | Access::Locking | Access::Schema => {
+                self.writer.begin_with("BEGIN IMMEDIATE").await?
+            }
         };
         Ok(Box::new(SqliteTransaction(transaction)))
     }

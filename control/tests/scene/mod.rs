@@ -17,7 +17,9 @@ use sallygate_control::api::{ApiMetrics, router};
 use sallygate_control::clock::Clock;
 use sallygate_control::credentials::{MasterKeys, Vault};
 use sallygate_control::feed::Feed;
+use sallygate_control::outbound::Reach;
 use sallygate_control::service::Control;
+use sallygate_control::webhook::Webhooks;
 use sallygate_definitions::Registry;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -79,6 +81,11 @@ pub(crate) struct Ask<'a> {
 
 impl Api {
     pub(crate) async fn new(world: World) -> Self {
+        Self::reaching(world, Reach::default()).await
+    }
+
+    /// With what deliveries of webhooks may reach.
+    pub(crate) async fn reaching(world: World, reach: Reach) -> Self {
         let keys = tempfile::tempdir().expect("a directory");
         let master = MasterKeys::create(&keys.path().join("master.key")).expect("a master key");
         let now = Arc::new(AtomicI64::new(NOW));
@@ -93,6 +100,7 @@ impl Api {
             clock,
             feed: Feed::default(),
             login: None,
+            webhooks: Webhooks::new(&reach).expect("metrics"),
         };
         control.prepare(OPERATOR).await.expect("a first start");
         let router = router(&control, &ApiMetrics::new().expect("metrics"));

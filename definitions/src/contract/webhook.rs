@@ -9,6 +9,10 @@ pub struct WebhookSource {
     pub ownership: Ownership,
     pub routing: Routing,
     pub lifecycle: Lifecycle,
+    /// The target's secret that deliveries are proven with, beside those of connections: where a
+    /// provider has one secret for an app, whoever installed it.
+    #[serde(default)]
+    pub target_secret: Option<String>,
 }
 
 /// Who a webhook belongs to.
@@ -194,6 +198,17 @@ pub struct WebhookEvent {
     pub category: String,
     #[serde(default)]
     pub parameters: Vec<EventParameter>,
+    /// What it means for the connection that it is about.
+    #[serde(default)]
+    pub effect: Option<EventEffect>,
+}
+
+/// What an event means for its connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum EventEffect {
+    /// The provider takes its credential no more.
+    ConnectionError,
 }
 
 /// Something of the payload that triggers may ask about.

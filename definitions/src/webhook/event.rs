@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::delivery::{Delivery, VerifiedDelivery};
 use super::{form, time};
 use crate::contract::Definition;
-use crate::contract::webhook::RequestFields;
+use crate::contract::webhook::{EventEffect, RequestFields};
 
 /// An event as it is stored, matched and delivered.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -76,7 +76,7 @@ impl Definition {
         let handler = self.webhook_handler.as_ref().ok_or(Unreadable::NoWebhooks)?;
         let fields = &handler.resolve_webhook_request;
         let delivery = verified.delivery();
-        let payload = payload(delivery).ok_or(Unreadable::NotJson)?;
+        let payload = delivery.payload().ok_or(Unreadable::NotJson)?;
         if let Some(answer) = challenged(fields, &payload) {
             return Ok(Incoming::Challenge(answer));
         }
@@ -103,7 +103,13 @@ impl Definition {
     /// secrets are tried.
     pub fn named_connection(&self, delivery: &Delivery<'_>) -> Option<String> {
         let resolve = self.webhook_handler.as_ref()?.resolve_connection.as_ref()?;
-        payload(delivery)?.pointer(&resolve.pointer).and_then(scalar)
+        delivery.payload()?.pointer(&resolve.pointer).and_then(scalar)
+    }
+
+    /// What an event means for its connection, as the catalogue has it.
+    pub fn effect_of(&self, event_type: &str) -> Option<EventEffect> {
+        let listed = self.supported_webhook_events.iter();
+        listed.filter(|event| event.event_type == event_type).find_map(|event| event.effect)
     }
 
     /// The catalogue's name of an event; what it does not list is named after the provider's.
@@ -160,14 +166,17 @@ impl Read<'_> {
     }
 }
 
-/// The body as JSON, or the JSON in the form field `payload`: GitHub sends either.
-fn payload(delivery: &Delivery<'_>) -> Option<Value> {
-    let kind = delivery.text("content-type").unwrap_or("");
-    if !kind.starts_with("application/x-www-form-urlencoded") {
-        return serde_json::from_slice(delivery.body).ok();
+impl Delivery<'_> {
+    /// The body as JSON, or the JSON in the form field `payload`: GitHub sends either. It says
+    /// nothing about who sent it: what is done with it stands on a verification.
+    pub fn payload(&self) -> Option<Value> {
+        let kind = self.text("content-type").unwrap_or("");
+        if !kind.starts_with("application/x-www-form-urlencoded") {
+            return serde_json::from_slice(self.body).ok();
+        }
+        let form = std::str::from_utf8(self.body).ok()?;
+        serde_json::from_str(&form::value(form, "payload").ok()??).ok()
     }
-    let form = std::str::from_utf8(delivery.body).ok()?;
-    serde_json::from_str(&form::value(form, "payload").ok()??).ok()
 }
 
 fn challenged(fields: &RequestFields, payload: &Value) -> Option<String> {

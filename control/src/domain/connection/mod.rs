@@ -2,6 +2,7 @@
 //!
 //! A connection of another organisation is as absent as one that never was.
 
+mod failure;
 mod form;
 mod secrets;
 
@@ -14,6 +15,7 @@ use super::{Act, DomainError, Page, PageOf, check};
 use crate::store::{Row, StoreError, Topic, Transaction, fetch_optional, tell};
 use crate::values;
 
+pub use failure::refuse;
 pub use form::{NewConnection, create};
 pub use secrets::{CredentialView, Secrets, rotate};
 

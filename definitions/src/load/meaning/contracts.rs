@@ -24,6 +24,11 @@ pub(super) fn check(definition: &Definition, found: &mut Vec<Problem>) {
             super::names::known(&resolve.connection_field, names, &path, found);
         }
     }
+    let source = definition.webhook_source.as_ref();
+    if let Some(secret) = source.and_then(|source| source.target_secret.as_ref()) {
+        let names = definition.target_secret_schema.properties.keys().map(String::as_str);
+        super::names::known(secret, names, &Path::of(&["webhookSource", "targetSecret"]), found);
+    }
     for (at, contract) in definition.contracts.iter().enumerate() {
         let path = Path::of(&["contracts"]).index(at);
         for (field, text) in [

@@ -1,0 +1,19 @@
+//! Webhooks, in and out, on both databases.
+#![expect(
+    clippy::indexing_slicing,
+    clippy::expect_used,
+    reason = "a test fails where what it relies on is not there"
+)]
+
+mod faults;
+mod incoming;
+mod manage;
+mod outgoing;
+mod providers;
+mod receiver;
+#[expect(dead_code, reason = "every test file uses its part of the scene")]
+#[path = "../scene/mod.rs"]
+mod scene;
+mod stage;
+#[path = "../world/mod.rs"]
+mod world;
