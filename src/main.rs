@@ -73,6 +73,9 @@ enum Command {
     /// Running identities of the control service
     #[command(subcommand)]
     Sandbox(nouns::sandbox::Command),
+    /// What providers told us, and what goes out because of it
+    #[command(subcommand)]
+    Webhook(nouns::webhook::Command),
     /// Requests that wait for a decision
     #[command(subcommand)]
     Approval(approval::Command),
@@ -147,6 +150,7 @@ fn dispatch(command: &Command) -> Outcome {
         Command::Connection(command) => nouns::connection::run(command),
         Command::Profile(command) => nouns::profile::run(command),
         Command::Sandbox(command) => nouns::sandbox::run(command),
+        Command::Webhook(command) => nouns::webhook::run(command),
         Command::Approval(command) => approval::run(command),
         Command::Doctor(options) => doctor::run(options),
         Command::Proxy(options) => proxy::run(options),

@@ -122,6 +122,9 @@ async fn every_operation_answers_as_its_document_says(world: World) {
     let ids: BTreeSet<String> = operations.iter().map(id).collect();
     assert_eq!(ids.len(), operations.len(), "operation ids are unique");
     let (with_token, others): (Vec<_>, Vec<_>) = operations.iter().partition(|o| o.takes_token());
+    let (called, others): (Vec<_>, Vec<_>) =
+        others.into_iter().partition(|o| o.path.contains("ebhook"));
+    check_calls(&api, &called).await;
     let others: BTreeSet<&str> = others.iter().map(|o| o.path.as_str()).collect();
     let login = ["callback", "login", "logout", "me"].map(|o| format!("/api/v1/auth/oidc/{o}"));
     assert_eq!(others, login.iter().map(String::as_str).collect(), "only these are for browsers");
@@ -140,6 +143,27 @@ async fn every_operation_answers_as_its_document_says(world: World) {
             }
             for body in BODIES {
                 operation.check_answer(&format!("{path} {body}"), &ask().text(body).send().await);
+            }
+        }
+    }
+}
+
+/// What providers call: anybody may, and is told nothing.
+async fn check_calls(api: &Api, called: &[&Operation]) {
+    let paths: Vec<&str> = called.iter().map(|operation| operation.path.as_str()).collect();
+    let expected = [
+        "/api/v1/projects/{projectId}/integrations/{provider}/webhook",
+        "/p/integration/webhooks/{targetKey}",
+        "/p/integration/webhooks/{targetKey}/{connectionId}",
+    ];
+    assert_eq!(paths, expected);
+    for operation in called {
+        assert!(operation.described["requestBody"]["content"].is_object(), "{}", operation.path);
+        for segment in SEGMENTS {
+            for body in BODIES {
+                let path = operation.filled(segment);
+                let ask = api.ask("POST", &path).without("authorization").text(body);
+                operation.check_answer(&path, &ask.send().await);
             }
         }
     }

@@ -1,9 +1,10 @@
-//! `target`, `connection`, `profile`, `sandbox`: what the control service has, over its API.
+//! `target`, `connection`, `profile`, `sandbox`, `webhook`: what the control service has, over its API.
 
 pub(crate) mod connection;
 pub(crate) mod profile;
 pub(crate) mod sandbox;
 pub(crate) mod target;
+pub(crate) mod webhook;
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
