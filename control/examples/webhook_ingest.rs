@@ -101,8 +101,7 @@ async fn measured(address: SocketAddr, path: &str, clients: u64) -> (u64, f64, V
                 let number = next.fetch_add(1, Ordering::Relaxed);
                 let (headers, body) = call(number);
                 let sent = Instant::now();
-                let (status, text) =
-                    exchanged(&mut stream, ("POST", &path, &headers), &body).await;
+                let (status, text) = exchanged(&mut stream, ("POST", &path, &headers), &body).await;
                 assert_eq!(status, 202, "{text}");
                 waits.push(sent.elapsed());
             }

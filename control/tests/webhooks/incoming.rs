@@ -73,18 +73,21 @@ fn forged(provider: &Provider) -> Vec<(&'static str, Sent)> {
         ("an empty secret", {
             let body = (provider.body)("d-1").to_string();
             let mut sent = good();
-            for (name, value) in (provider.sign)("", &body, NOW / 1000) {
-                *sent.header(name) = value;
-            }
             if provider.signature_header == "webhook-signature" {
                 *sent.header("webhook-signature") = "v1,".to_owned();
+            } else {
+                for (name, value) in (provider.sign)("", &body, NOW / 1000) {
+                    *sent.header(name) = value;
+                }
             }
             sent
         }),
     ];
     if provider.transport == "signature" {
         let mut body = good();
-        body.body = body.body.replacen('1', "2", 1);
+        let last = body.body.pop();
+        assert_eq!(last, Some('}'));
+        body.body.push(']');
         cases.push(("another body", body));
         let mut longer = good();
         longer.body.push(' ');

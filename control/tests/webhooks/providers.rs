@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::world::NOW;
 
 /// A secret that is fine for every scheme.
-pub(crate) const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYq=";
+pub(crate) const SECRET: &str = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
 pub(crate) const OTHER: &str = "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
 
 pub(crate) fn hmac(key: &[u8], parts: &[&[u8]]) -> Vec<u8> {

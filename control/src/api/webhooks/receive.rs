@@ -14,6 +14,8 @@ use axum::extract::{FromRequest, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use bytes::BytesMut;
+use http_body_util::BodyExt;
 use sallygate_definitions::webhook::DELIVERY_BYTES_MAX;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -27,9 +29,10 @@ use crate::webhook::receive::{Arrival, NotReceived, Received, addressed, receive
 
 /// A sender that is slower is none of a provider.
 const BODY_WITHIN: Duration = Duration::from_secs(20);
-/// Bodies that are held at once, in units of [`UNIT`]; more are told to come again.
-const HELD_MAX: u32 = 128;
-const UNIT: usize = 1 << 20;
+/// How much of bodies is held at once, in units of [`UNIT`]; each takes at least one. More are told to
+/// come again.
+const HELD_MAX: u32 = 512;
+const UNIT: usize = 256 << 10;
 
 pub(super) fn routes() -> ApiRouter<Control> {
     const TARGET: &str = "/p/integration/webhooks/{targetKey}";
@@ -140,17 +143,11 @@ impl Call {
         if said.is_some_and(|said| said > DELIVERY_BYTES_MAX) {
             return Err(too_large());
         }
-        let units = said.unwrap_or(DELIVERY_BYTES_MAX).div_ceil(UNIT).max(1);
-        let units = u32::try_from(units).unwrap_or(HELD_MAX);
-        let room = self.room.0.try_acquire_many_owned(units).map_err(|_| busy())?;
-        let reading = axum::body::to_bytes(self.body, said.unwrap_or(DELIVERY_BYTES_MAX));
-        let body: Bytes = match tokio::time::timeout(BODY_WITHIN, reading).await {
-            Ok(body) => body.map_err(|_| too_large())?,
-            Err(_) => {
-                let detail = "the body took too long";
-                return Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "body_too_slow", detail));
-            }
-        };
+        let reading = tokio::time::timeout(BODY_WITHIN, whole(self.body, &self.room));
+        let (body, room) = reading.await.unwrap_or_else(|_| {
+            let detail = "the body took too long";
+            Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "body_too_slow", detail))
+        })?;
         let header = |(name, value): (&header::HeaderName, &HeaderValue)| {
             (name.as_str().to_owned(), value.as_bytes().to_vec())
         };
@@ -160,8 +157,28 @@ impl Call {
     }
 }
 
+/// Takes room as the body comes: what is only announced takes none.
+async fn whole(mut body: Body, room: &Room) -> Result<(Bytes, OwnedSemaphorePermit), Problem> {
+    let take = |units: u32| Arc::clone(&room.0).try_acquire_many_owned(units).map_err(|_| busy());
+    let (mut bytes, mut held) = (BytesMut::new(), take(1)?);
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| Problem::bad_request("the body cannot be read"))?;
+        let Ok(piece) = frame.into_data() else { continue };
+        if bytes.len() + piece.len() > DELIVERY_BYTES_MAX {
+            return Err(too_large());
+        }
+        bytes.extend_from_slice(&piece);
+        let units = u32::try_from(bytes.len().div_ceil(UNIT)).unwrap_or(HELD_MAX);
+        let missing = units.saturating_sub(u32::try_from(held.num_permits()).unwrap_or(0));
+        if missing > 0 {
+            held.merge(take(missing)?);
+        }
+    }
+    Ok((bytes.freeze(), held))
+}
+
 fn too_large() -> Problem {
-    let detail = format!("a body has at most {DELIVERY_BYTES_MAX} bytes, and as many as it says");
+    let detail = format!("a body has at most {DELIVERY_BYTES_MAX} bytes");
     Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail)
 }
 
