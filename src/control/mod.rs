@@ -13,6 +13,7 @@ use sallygate_control::api::{self, Serving};
 use sallygate_control::clock::Clock;
 use sallygate_control::credentials::Vault;
 use sallygate_control::feed::Feed;
+use sallygate_control::renewal::Renewal;
 use sallygate_control::service::Control;
 use sallygate_control::store::{DatabaseUrl, Location, Store};
 use sallygate_definitions::Registry;
@@ -30,6 +31,7 @@ const DATABASE: &str = "control.db";
 pub(crate) struct Service {
     serving: Serving,
     feed: Option<tokio::task::JoinHandle<()>>,
+    renewal: tokio::task::JoinHandle<()>,
 }
 
 /// What a control service is started with.
@@ -58,8 +60,10 @@ pub(crate) async fn start(start: Start<'_>) -> Result<Service, Failure> {
             control.feed.clone().run(control, proxy).await;
         })
     });
+    let renewal = Renewal::new(control.clone());
     let serving = api::serve(control, listen).await.map_err(failed)?;
-    Ok(Service { serving, feed })
+    let renewal = tokio::spawn(renewal.run());
+    Ok(Service { serving, feed, renewal })
 }
 
 /// The control service of a data directory, without its API.
@@ -106,5 +110,6 @@ impl Service {
         if let Some(feed) = self.feed {
             feed.abort();
         }
+        self.renewal.abort();
     }
 }

@@ -47,6 +47,14 @@ const TARGET_SECRETS: SecretTable = SecretTable {
             WHERE target_key || '/' || name = $1 AND key_version = $2",
 };
 
+const REVOCATIONS: SecretTable = SecretTable {
+    name: "oauth_revocations",
+    find: "SELECT organisation_id, connection_id, key_version, ciphertext FROM oauth_revocations \
+           WHERE organisation_id = $1 AND key_version < $2 ORDER BY connection_id LIMIT $3",
+    write: "UPDATE oauth_revocations SET key_version = $3, ciphertext = $4 \
+            WHERE connection_id = $1 AND key_version = $2",
+};
+
 impl Vault {
     /// Wraps every data key again that an older version of the master key wrapped. Afterwards the
     /// older versions are needed no more.
@@ -108,14 +116,21 @@ impl Vault {
         newest: i64,
     ) -> Result<Rotated, VaultError> {
         let mut rotated = Rotated { data_keys: 1, secrets: 0 };
-        let table = if owner == super::vault::INSTALLATION { TARGET_SECRETS } else { CREDENTIALS };
-        loop {
-            let done = self.reseal_some(store, &table, (owner, newest)).await?;
-            rotated.secrets += done;
-            if done == 0 {
-                return Ok(rotated);
+        let tables: &[SecretTable] = if owner == super::vault::INSTALLATION {
+            &[TARGET_SECRETS]
+        } else {
+            &[CREDENTIALS, REVOCATIONS]
+        };
+        for table in tables {
+            loop {
+                let done = self.reseal_some(store, table, (owner, newest)).await?;
+                rotated.secrets += done;
+                if done == 0 {
+                    break;
+                }
             }
         }
+        Ok(rotated)
     }
 
     async fn reseal_some(
