@@ -243,6 +243,8 @@ async fn an_installation_belongs_to_one_organisation_at_a_time(world: World) {
     let first = scene.complete("ada", 7).await.expect(201).get("id");
     // Whoever changed its repositories at GitHub comes back to the same connection.
     assert_eq!(scene.complete("ada", 7).await.expect(201).get("id"), first);
+    // The first organisation is the older one.
+    scene.api.pass_time(1);
     let other = scene.api.post("/v1/organisations", json!({ "name": "other" })).await.expect(201);
     let other = other.get("id");
     let take = async || {
