@@ -11,7 +11,8 @@ use crate::domain::resolve::{self, Credential};
 use crate::domain::{Act, DomainError, organisation, token};
 use crate::feed::Feed;
 use crate::login::Login;
-use crate::store::{Access, Store};
+use crate::resolver;
+use crate::store::Store;
 use crate::webhook::Webhooks;
 
 /// The control service. Cheap to clone.
@@ -43,8 +44,6 @@ impl Control {
 
     /// The credential that a sandbox's request needs, or why it does not get it.
     pub async fn resolve(&self, wanted: &resolve::Wanted) -> Result<Credential, DomainError> {
-        let mut transaction = self.store.begin(Access::Read).await?;
-        let now_ms = self.clock.now_ms();
-        resolve::resolve(&mut *transaction, &self.vault, wanted, now_ms).await
+        resolver::resolve(self, wanted).await
     }
 }

@@ -83,6 +83,7 @@ impl Bound {
             secret_type: "api_key".to_owned(),
             slot_key: None,
             resolver_key: None,
+            scope: serde_json::Map::new(),
         }
     }
 

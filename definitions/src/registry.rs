@@ -15,7 +15,7 @@ macro_rules! integration {
     };
 }
 
-static BUILTIN: [(&str, &str); 18] = [
+static BUILTIN: [(&str, &str); 19] = [
     integration!("anthropic/anthropic-default.toml"),
     integration!("atlassian/atlassian-default.toml"),
     integration!("aws/aws-default.toml"),
@@ -23,6 +23,7 @@ static BUILTIN: [(&str, &str); 18] = [
     integration!("demo/echo.toml"),
     integration!("generic/http-api.toml"),
     integration!("generic/mcp-server.toml"),
+    integration!("generic/oauth2-api.toml"),
     integration!("gitea/gitea-default.toml"),
     integration!("github/github-cloud.toml"),
     integration!("github/github-enterprise-server.toml"),

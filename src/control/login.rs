@@ -15,7 +15,7 @@ pub(super) fn of(settings: LoginSettings, control: &Control) -> Result<Arc<Login
     let LoginSettings { issuer, client_id, redirect_uri, scopes, rules, .. } = settings;
     let client_secret = settings.client_secret_file.as_deref().map(secret).transpose()?;
     let (allow_ranges, authorities) = (settings.allow_ranges, settings.authorities);
-    let reach = Reach { allow_ranges, authorities };
+    let reach = Reach { allow_ranges, authorities, ..Reach::default() };
     let config =
         LoginConfig { issuer, client_id, client_secret, scopes, redirect_uri, rules, reach };
     let login = Login::new(config, control.store.clone(), control.vault.clone());

@@ -14,6 +14,7 @@ use sallygate_control::clock::Clock;
 use sallygate_control::credentials::Vault;
 use sallygate_control::feed::Feed;
 use sallygate_control::outbound::Reach;
+use sallygate_control::renewal::Renewal;
 use sallygate_control::service::Control;
 use sallygate_control::store::{DatabaseUrl, Location, Store};
 use sallygate_control::webhook::{Webhooks, Worker};
@@ -33,6 +34,7 @@ pub(crate) struct Service {
     serving: Serving,
     feed: Option<tokio::task::JoinHandle<()>>,
     webhooks: tokio::task::JoinHandle<()>,
+    renewal: tokio::task::JoinHandle<()>,
 }
 
 /// What a control service is started with.
@@ -62,8 +64,10 @@ pub(crate) async fn start(start: Start<'_>) -> Result<Service, Failure> {
         })
     });
     let webhooks = tokio::spawn(Worker::new(control.clone()).run());
+    let renewal = Renewal::new(control.clone());
     let serving = api::serve(control, listen).await.map_err(failed)?;
-    Ok(Service { serving, feed, webhooks })
+    let renewal = tokio::spawn(renewal.run());
+    Ok(Service { serving, feed, webhooks, renewal })
 }
 
 /// The control service of a data directory, without its API.
@@ -113,5 +117,6 @@ impl Service {
         if let Some(feed) = self.feed {
             feed.abort();
         }
+        self.renewal.abort();
     }
 }

@@ -44,6 +44,7 @@ impl Resolver for FromControl {
             secret_type: wanted.secret_type.clone(),
             slot_key: wanted.slot_key.clone(),
             resolver_key: wanted.resolver_key.clone(),
+            scope: wanted.scope.clone(),
         };
         let credential = self.0.resolve(&wanted).await.map_err(unresolved)?;
         let now_ms = self.0.clock.now_ms();

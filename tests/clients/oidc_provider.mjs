@@ -1,5 +1,5 @@
 // A real OpenID provider on loopback. It consents to everything at once, for the account that
-// `login_hint` names. Prints one line of JSON when it listens, and ends with its standard input.
+// `login_hint` names; `nobody` consents to nothing. Prints one line of JSON when it listens, and ends with its standard input.
 //
 // node oidc_provider.mjs CERTIFICATE KEY
 
@@ -72,6 +72,11 @@ provider.on("grant.success", (context) => {
 async function consent(request, response) {
   const { params, session } = await provider.interactionDetails(request, response);
   const accountId = session?.accountId ?? params.login_hint ?? "ada";
+  if (params.login_hint === "nobody") {
+    const denied = { error: "access_denied", error_description: "Not today." };
+    await provider.interactionFinished(request, response, denied);
+    return;
+  }
   const grant = new provider.Grant({ accountId, clientId: params.client_id });
   grant.addOIDCScope("openid email groups profile offline_access");
   const grantId = await grant.save();

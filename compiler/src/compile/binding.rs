@@ -207,6 +207,8 @@ fn presented(
                 secret_type: secret.0,
                 slot_key: secret.1.map(str::to_owned),
                 resolver_key: method.and_then(|m| m.resolver()).map(str::to_owned),
+                // However it is presented, it is as narrow as the definition has it.
+                scope: origin.inject.first().map(|i| i.scope.clone()).unwrap_or_default(),
                 present: present.clone(),
             }]
         }

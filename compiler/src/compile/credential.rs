@@ -93,9 +93,13 @@ fn is_there(bound: &Bound<'_>, inject: &ExpandedInjection) -> bool {
     credentials.as_ref().is_none_or(|present| present.contains(&field.name))
 }
 
-fn order(reference: &CredentialReference) -> (&str, &str, Option<&str>, Option<&str>) {
-    let CredentialReference { connection_id, secret_type, slot_key, resolver_key, .. } = reference;
-    (connection_id, secret_type, slot_key.as_deref(), resolver_key.as_deref())
+/// Two references are one only when nothing tells them apart: a token that is narrowed to one
+/// binding's repositories is not that of another.
+fn order(reference: &CredentialReference) -> (&str, &str, Option<&str>, Option<&str>, String) {
+    let CredentialReference { connection_id, secret_type, slot_key, resolver_key, scope } =
+        reference;
+    let scope = serde_json::to_string(scope).unwrap_or_default();
+    (connection_id, secret_type, slot_key.as_deref(), resolver_key.as_deref(), scope)
 }
 
 fn reference(connection: &str, inject: &ExpandedInjection) -> CredentialReference {
@@ -104,7 +108,7 @@ fn reference(connection: &str, inject: &ExpandedInjection) -> CredentialReferenc
         secret_type: inject.secret_type.as_str().to_owned(),
         slot_key: inject.slot_key.clone(),
         resolver_key: inject.resolver_key.clone(),
-        scope: serde_json::Map::new(),
+        scope: inject.scope.clone(),
     }
 }
 

@@ -464,13 +464,13 @@ fn values(
 
 const VALUES: [&str; 3] = ["value_env", "value_file", "value_command"];
 
-/// The method that is named, or the only one that there is.
+/// The method that is named, or the only form that there is: a file holds no consent.
 fn method(table: &mut Table<'_>, definition: Option<&Definition>) -> Option<String> {
     let given = table.string("method").map(|method| method.value);
-    let only = definition.and_then(|definition| match definition.connection_methods.as_slice() {
-        [only] => Some(only.id().to_owned()),
-        _ => None,
-    });
+    let is_form = |method: &&ConnectionMethod| matches!(method, ConnectionMethod::Form { .. });
+    let methods = definition.map(|definition| definition.connection_methods.as_slice());
+    let mut forms = methods.unwrap_or_default().iter().filter(is_form);
+    let only = forms.next().filter(|_| forms.next().is_none()).map(|form| form.id().to_owned());
     given.or(only)
 }
 

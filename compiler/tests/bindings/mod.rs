@@ -52,6 +52,7 @@ const N8N: &str = r#"{"baseUrl": "https://n8n.test"}"#;
 const GATEWAY: &str = r#"{"baseUrl": "https://gateway.test:18789"}"#;
 const S3: &str = r#"{"service": "s3", "region": "eu-central-1"}"#;
 const MCP: &str = r#"{"baseUrl": "https://mcp.test", "name": "tools"}"#;
+const OAUTH: &str = r#"{"baseUrl": "https://api.test", "tokenUrl": "https://id.test/token"}"#;
 const MAIL: &str = r#"{"email": "a@acme.test"}"#;
 const CLOUD: &str = r#"{"cloudId": "c1"}"#;
 const PLANE: &str = r#"{"workspace": "acme"}"#;
@@ -242,6 +243,7 @@ pub(crate) const BINDINGS: &[Bound] = &[
     ),
     bound("aws::aws-default", "session", Write, [S3, "{}", r#"{"allOperations": true}"#]),
     bound("generic::http-api", "value", Read, [r#"{"baseUrl": "https://api.test"}"#, "{}", "{}"]),
+    bound("generic::oauth2-api", "oauth", Read, [OAUTH, "{}", "{}"]),
     bound("generic::mcp-server", "bearer", Write, [MCP, "{}", r#"{"mcpTools": ["read_*"]}"#]),
     bound("generic::mcp-server", "header", Write, [MCP, "{}", r#"{"mcp": "all"}"#]),
 ];

@@ -12,6 +12,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use super::parameters::header_parameter;
 use super::problem::{self, Problem};
 use crate::change;
+use crate::connect::Who;
 use crate::domain::token::{self, ApiToken, Role};
 use crate::domain::{Act, organisation};
 use crate::login::{SESSION_COOKIE, Session, SessionToken, cookie_of, find_session};
@@ -42,6 +43,8 @@ pub(super) struct Anybody(pub(super) ApiToken);
 #[derive(Debug)]
 struct Member {
     token: ApiToken,
+    /// What tells this token, or this session of a browser, from all others.
+    session: String,
     organisation: String,
 }
 
@@ -63,6 +66,11 @@ impl Reader {
 impl Writer {
     pub(super) fn organisation(&self) -> &str {
         &self.0.organisation
+    }
+
+    /// In whose name something is begun that nobody else may end.
+    pub(super) fn who(&self) -> Who<'_> {
+        Who { organisation: &self.0.organisation, session: &self.0.session }
     }
 }
 
@@ -91,14 +99,41 @@ pub(super) struct Signed {
     pub(super) token: SessionToken,
 }
 
+/// A browser whose person may be signed in.
+#[derive(Debug)]
+pub(super) struct Visitor(pub(super) Option<Signed>);
+
+impl FromRequestParts<Control> for Visitor {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, control: &Control) -> Result<Self, Problem> {
+        match signed(parts, control).await {
+            Ok(signed) => Ok(Self(Some(signed))),
+            Err(problem) if problem.is_unauthorized() => Ok(Self(None)),
+            Err(problem) => Err(problem),
+        }
+    }
+}
+
+impl OperationInput for Visitor {}
+
 async fn identify(parts: &Parts, control: &Control) -> Result<ApiToken, Problem> {
+    identified(parts, control).await.map(|(token, _)| token)
+}
+
+/// The caller, and what tells its token or session from all others.
+async fn identified(parts: &Parts, control: &Control) -> Result<(ApiToken, String), Problem> {
     let Some(given) = parts.headers.get(header::AUTHORIZATION) else {
-        return signed(parts, control).await.map(|signed| person(signed.session));
+        let Signed { session, .. } = signed(parts, control).await?;
+        let id = session.id.clone();
+        return Ok((person(session), id));
     };
     let text = given.to_str().ok().and_then(bearer).ok_or_else(Problem::unauthorized)?;
     let mut transaction = control.store.begin(Access::Read).await.map_err(domain)?;
     let found = token::identify(&mut *transaction, text, control.clock.now_ms()).await?;
-    found.ok_or_else(Problem::unauthorized)
+    let found = found.ok_or_else(Problem::unauthorized)?;
+    let id = found.id.clone();
+    Ok((found, id))
 }
 
 /// The session of the browser that asks. Browsers send cookies wherever a page of another site
@@ -156,7 +191,7 @@ fn allow(token: &ApiToken, least: Role) -> Result<(), Problem> {
 
 /// The caller with the organisation that is meant: its own, or the one that an operator names.
 async fn member(parts: &Parts, control: &Control, least: Role) -> Result<Member, Problem> {
-    let token = identify(parts, control).await?;
+    let (token, session) = identified(parts, control).await?;
     allow(&token, least)?;
     let wanted = parts.headers.get(ORGANISATION).map(HeaderValue::to_str);
     let wanted = wanted.transpose().map_err(|_| Problem::absent())?;
@@ -177,7 +212,7 @@ async fn member(parts: &Parts, control: &Control, least: Role) -> Result<Member,
             found.id
         }
     };
-    Ok(Member { token, organisation })
+    Ok(Member { token, session, organisation })
 }
 
 impl FromRequestParts<Control> for Reader {

@@ -58,7 +58,7 @@ pub(super) fn routes() -> ApiRouter<Control> {
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "Connection")]
-struct View {
+pub(super) struct View {
     id: String,
     target_key: String,
     method: String,
@@ -286,7 +286,7 @@ async fn delete(
     let act = writer.act(&control);
     let of = Of { organisation: writer.organisation(), id: &which.connection_id };
     let deleted: Result<(), DomainError> = change!(control.store, |transaction| {
-        connection::delete(transaction, &act, of, if_revision).await
+        connection::delete(transaction, (&act, &control.vault), of, if_revision).await
     });
     deleted?;
     control.feed.wake();

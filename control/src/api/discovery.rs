@@ -10,6 +10,8 @@ use serde_json::json;
 
 use super::metrics::ApiMetrics;
 use super::problem::Problem;
+use crate::domain::DomainError;
+use crate::domain::connection::{self, Status};
 use crate::service::Control;
 use crate::store::Access;
 
@@ -46,7 +48,16 @@ async fn render(
     State(control): State<Control>,
     Extension(metrics): Extension<ApiMetrics>,
 ) -> Response {
+    // A database that does not answer must not hide how the process is.
+    if let Ok(counts) = connections(&control).await {
+        metrics.connections(&counts);
+    }
     let kind = "text/plain; version=0.0.4; charset=utf-8";
     let all = [metrics.render(), control.webhooks.metrics.render()].concat();
     ([(header::CONTENT_TYPE, kind)], all).into_response()
+}
+
+async fn connections(control: &Control) -> Result<Vec<(Status, i64)>, DomainError> {
+    let mut transaction = control.store.begin(Access::Read).await?;
+    connection::counts(&mut *transaction).await
 }

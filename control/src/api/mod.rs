@@ -6,7 +6,9 @@
 
 mod answer;
 mod body;
+mod callback;
 mod caller;
+mod connect;
 mod connections;
 mod definitions;
 mod discovery;
@@ -55,6 +57,8 @@ pub fn router(control: &Control, metrics: &ApiMetrics) -> Router {
         .merge(definitions::routes())
         .merge(targets::routes())
         .merge(connections::routes())
+        .merge(connect::routes())
+        .merge(callback::routes())
         .merge(profiles::routes())
         .merge(questions::routes())
         .merge(sandboxes::routes())

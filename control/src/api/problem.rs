@@ -60,6 +60,10 @@ impl Problem {
         problem.with(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
     }
 
+    pub(super) fn is_unauthorized(&self) -> bool {
+        self.status == StatusCode::UNAUTHORIZED
+    }
+
     pub(super) fn issue(self, issue: Issue) -> Self {
         Self { issues: vec![issue], ..self }
     }

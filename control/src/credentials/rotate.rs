@@ -63,6 +63,14 @@ const WEBHOOK_SECRETS: SecretTable = SecretTable {
             WHERE id = $1 AND key_version = $2",
 };
 
+const REVOCATIONS: SecretTable = SecretTable {
+    name: "oauth_revocations",
+    find: "SELECT organisation_id, connection_id, key_version, ciphertext FROM oauth_revocations \
+           WHERE organisation_id = $1 AND key_version < $2 ORDER BY connection_id LIMIT $3",
+    write: "UPDATE oauth_revocations SET key_version = $3, ciphertext = $4 \
+            WHERE connection_id = $1 AND key_version = $2",
+};
+
 impl Vault {
     /// Wraps every data key again that an older version of the master key wrapped. Afterwards the
     /// older versions are needed no more.
@@ -127,7 +135,7 @@ impl Vault {
         let tables: &[SecretTable] = if owner == super::vault::INSTALLATION {
             &[TARGET_SECRETS]
         } else {
-            &[CREDENTIALS, WEBHOOK_SECRETS, WEBHOOK_CONTENTS]
+            &[CREDENTIALS, REVOCATIONS, WEBHOOK_SECRETS, WEBHOOK_CONTENTS]
         };
         for table in tables {
             loop {

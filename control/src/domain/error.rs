@@ -1,8 +1,12 @@
 //! Why something that was asked of the control service was not done.
 
+use std::time::Duration;
+
 use serde::Serialize;
 
 use crate::credentials::VaultError;
+use crate::oauth::OAuthError;
+use crate::outbound::OutboundError;
 use crate::store::{MayRetry, StoreError};
 
 /// One thing that is wrong with what was asked.
@@ -135,6 +139,36 @@ impl From<VaultError> for DomainError {
         }
     }
 }
+
+impl From<OAuthError> for DomainError {
+    fn from(error: OAuthError) -> Self {
+        let (fault, retry_after) = match error {
+            OAuthError::Store(error) => return error.into(),
+            OAuthError::Vault(error) => return error.into(),
+            OAuthError::Refused("access_denied") => {
+                let message = "whoever was asked did not consent";
+                return Self::new(Fault::Forbidden, "consent_denied", message);
+            }
+            OAuthError::UnknownState => (Fault::Invalid, None),
+            OAuthError::Refused(_)
+            | OAuthError::Malformed(_)
+            | OAuthError::Outbound(OutboundError::AddressRefused | OutboundError::NotHttps)
+            | OAuthError::NothingToRefresh => (Fault::Conflict, None),
+            OAuthError::Unavailable { retry_after } => {
+                (Fault::Unavailable, Some(retry_after.unwrap_or(ASK_AGAIN)))
+            }
+            OAuthError::Outbound(_) | OAuthError::Pending { .. } | OAuthError::Busy => {
+                (Fault::Unavailable, Some(ASK_AGAIN))
+            }
+            OAuthError::Randomness => (Fault::Internal, None),
+        };
+        let retry_after = retry_after.map(|d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX));
+        Self { retry_after_ms: retry_after, ..Self::new(fault, error.code(), error.to_string()) }
+    }
+}
+
+/// When a provider that does not answer is asked again, where it does not say so itself.
+const ASK_AGAIN: Duration = Duration::from_secs(5);
 
 impl DomainError {
     fn caused_by(self, source: impl std::error::Error + Send + Sync + 'static) -> Self {

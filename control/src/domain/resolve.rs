@@ -4,6 +4,7 @@
 //! sandbox learns that its credential cannot be had.
 
 use sallygate_compiler::plan::CredentialReference;
+use serde_json::{Map, Value as Json};
 
 use super::{DomainError, Fault, profile};
 use crate::credentials::{Place, Plaintext, Sealed, Vault};
@@ -18,6 +19,8 @@ pub struct Wanted {
     pub secret_type: String,
     pub slot_key: Option<String>,
     pub resolver_key: Option<String>,
+    /// What narrows it to the binding, as the plan has it.
+    pub scope: Map<String, Json>,
 }
 
 impl Wanted {
@@ -26,6 +29,7 @@ impl Wanted {
             && reference.secret_type == self.secret_type
             && reference.slot_key == self.slot_key
             && reference.resolver_key == self.resolver_key
+            && reference.scope == self.scope
     }
 }
 
@@ -37,37 +41,79 @@ pub struct Credential {
     pub expires_ms: Option<i64>,
 }
 
-fn refused(why: &str) -> DomainError {
+impl Credential {
+    pub(crate) fn lives_at(&self, now_ms: i64) -> bool {
+        self.expires_ms.is_none_or(|at| at > now_ms)
+    }
+}
+
+/// A sandbox may have the credential that it wants, as of one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Permit {
+    pub organisation: String,
+    pub connection: String,
+    pub target_key: String,
+    pub method: String,
+}
+
+/// How exactly it is known when a credential was last used: a write per request would be too much.
+const USED_MS: i64 = 10 * 60 * 1000;
+
+pub(crate) fn refused(why: &str) -> DomainError {
     DomainError::new(Fault::Forbidden, "credential_refused", why)
 }
 
-/// Opens the credential, or says why this sandbox does not get it.
-pub async fn resolve(
+/// Says that the sandbox may have the credential, or why not.
+pub async fn permit(
     transaction: &mut dyn Transaction,
-    vault: &Vault,
     wanted: &Wanted,
     now_ms: i64,
-) -> Result<Credential, DomainError> {
+) -> Result<Permit, DomainError> {
     let organisation = organisation_of(transaction, wanted, now_ms).await?;
-    check_connection(transaction, wanted, &organisation).await?;
-    if let Some(key) = &wanted.resolver_key {
-        return Err(refused(&format!("there is no resolver `{key}`")));
-    }
-    let slot = wanted.slot_key.as_deref().unwrap_or_default();
+    active(transaction, (&organisation, &wanted.connection)).await
+}
+
+/// A stored secret of the connection, whether it has ended or not.
+pub async fn stored(
+    transaction: &mut dyn Transaction,
+    vault: &Vault,
+    (permit, secret_type, slot): (&Permit, &str, &str),
+) -> Result<Option<Credential>, DomainError> {
     let sql = "SELECT id, key_version, ciphertext, revision, expires_at FROM credentials \
                WHERE connection_id = $1 AND secret_type = $2 AND slot_key = $3";
-    let values = values![&wanted.connection, &wanted.secret_type, slot];
-    let row = fetch_optional(transaction, sql, values).await?;
-    let mut row = row.ok_or_else(|| refused("the connection has no such credential"))?;
-    let (id, key_version, ciphertext) = (row.text()?, row.integer()?, row.bytes()?);
+    let values = values![&permit.connection, secret_type, slot];
+    let Some(mut row) = fetch_optional(transaction, sql, values).await? else { return Ok(None) };
+    let id = row.text()?;
+    let sealed = Sealed { key_version: row.integer()?, ciphertext: row.bytes()? };
     let (version, expires_ms) = (row.integer()?, row.optional_integer()?);
-    if expires_ms.is_some_and(|at| at <= now_ms) {
-        return Err(refused("the credential has expired"));
-    }
     let place = Place { table: "credentials", row: &id, column: "ciphertext" };
-    let sealed = Sealed { key_version, ciphertext };
-    let secret = vault.open(transaction, &organisation, place, &sealed).await?;
-    Ok(Credential { secret, version, expires_ms })
+    let secret = vault.open(transaction, &permit.organisation, place, &sealed).await?;
+    Ok(Some(Credential { secret, version, expires_ms }))
+}
+
+/// Whether a use of it is worth writing down.
+pub async fn is_use_news(
+    transaction: &mut dyn Transaction,
+    (permit, secret_type, slot): (&Permit, &str, &str),
+    now_ms: i64,
+) -> Result<bool, DomainError> {
+    let sql = "SELECT COALESCE(last_used_at, 0) FROM credentials \
+               WHERE connection_id = $1 AND secret_type = $2 AND slot_key = $3";
+    let values = values![&permit.connection, secret_type, slot];
+    let Some(mut row) = fetch_optional(transaction, sql, values).await? else { return Ok(false) };
+    Ok(row.integer()?.saturating_add(USED_MS) <= now_ms)
+}
+
+/// Writes down that it was used.
+pub async fn note_use(
+    transaction: &mut dyn Transaction,
+    (permit, secret_type, slot): (&Permit, &str, &str),
+    now_ms: i64,
+) -> Result<(), DomainError> {
+    let sql = "UPDATE credentials SET last_used_at = $4 \
+               WHERE connection_id = $1 AND secret_type = $2 AND slot_key = $3";
+    transaction.execute(sql, values![&permit.connection, secret_type, slot, now_ms]).await?;
+    Ok(())
 }
 
 /// The sandbox's organisation, when the sandbox runs and its plan has this credential.
@@ -93,16 +139,15 @@ async fn organisation_of(
     Ok(organisation)
 }
 
-async fn check_connection(
+/// The connection, when it is active and its target enabled.
+pub async fn active(
     transaction: &mut dyn Transaction,
-    wanted: &Wanted,
-    organisation: &str,
-) -> Result<(), DomainError> {
-    let sql = "SELECT c.status, t.enabled FROM connections c \
+    (organisation, connection): (&str, &str),
+) -> Result<Permit, DomainError> {
+    let sql = "SELECT c.status, t.enabled, c.target_key, c.method FROM connections c \
                JOIN targets t ON t.target_key = c.target_key \
                WHERE c.id = $1 AND c.organisation_id = $2 AND c.deleted_at IS NULL";
-    let values = values![&wanted.connection, organisation];
-    let row = fetch_optional(transaction, sql, values).await?;
+    let row = fetch_optional(transaction, sql, values![connection, organisation]).await?;
     let mut row = row.ok_or_else(|| refused("there is no such connection"))?;
     if row.text()? != "active" {
         return Err(refused("the connection is not active"));
@@ -110,5 +155,6 @@ async fn check_connection(
     if !row.truth()? {
         return Err(refused("the target is disabled"));
     }
-    Ok(())
+    let (organisation, connection) = (organisation.to_owned(), connection.to_owned());
+    Ok(Permit { organisation, connection, target_key: row.text()?, method: row.text()? })
 }

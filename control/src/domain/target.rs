@@ -271,6 +271,23 @@ async fn write_secret(
     Ok(())
 }
 
+/// The secrets of a target, opened, by name.
+pub async fn open_secrets(
+    transaction: &mut dyn Transaction,
+    vault: &Vault,
+    target: &Target,
+) -> Result<BTreeMap<String, Plaintext>, DomainError> {
+    let sql = "SELECT name, key_version, ciphertext FROM target_secrets WHERE target_key = $1";
+    let mut opened = BTreeMap::new();
+    for mut row in transaction.fetch(sql, values![&target.key]).await? {
+        let name = row.text()?;
+        let sealed = Sealed { key_version: row.integer()?, ciphertext: row.bytes()? };
+        let row = format!("{}/{name}", target.key);
+        opened.insert(name, vault.open(transaction, INSTALLATION, place(&row), &sealed).await?);
+    }
+    Ok(opened)
+}
+
 fn place(row: &str) -> Place<'_> {
     Place { table: "target_secrets", row, column: "ciphertext" }
 }

@@ -24,6 +24,12 @@ impl OAuthClient {
     /// Asks for tokens. `now_ms` is before the request is sent: a token never looks younger than
     /// it is.
     pub async fn tokens(&self, grant: Grant<'_>, now_ms: i64) -> Result<Tokens, OAuthError> {
+        let answer = self.granted(grant).await?;
+        Tokens::read(&answer.body, now_ms)
+    }
+
+    /// What the provider answers when it grants.
+    pub(crate) async fn granted(&self, grant: Grant<'_>) -> Result<Answer, OAuthError> {
         let mut form = Form::default();
         form.add("grant_type", grant.kind().as_bytes());
         for (name, value) in grant.parameters() {
@@ -35,7 +41,7 @@ impl OAuthClient {
         }
         let answer = self.post(&self.provider.token_url, form).await?;
         match answer.status {
-            StatusCode::OK | StatusCode::CREATED => Tokens::read(&answer.body, now_ms),
+            StatusCode::OK | StatusCode::CREATED => Ok(answer),
             _ => Err(failure(&answer)),
         }
     }
@@ -113,7 +119,7 @@ fn basic(id: &str, secret: &Plaintext) -> Result<HeaderValue, OAuthError> {
 }
 
 /// What an answer that is no success means.
-pub(super) fn failure(answer: &Answer) -> OAuthError {
+pub(crate) fn failure(answer: &Answer) -> OAuthError {
     let status = answer.status;
     let passing = [StatusCode::TOO_MANY_REQUESTS, StatusCode::REQUEST_TIMEOUT].contains(&status);
     if passing || status.is_server_error() {

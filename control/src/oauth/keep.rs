@@ -6,8 +6,8 @@ use crate::id::{Id, IdKind};
 use crate::store::{Transaction, fetch_optional};
 use crate::values;
 
-pub(super) const ACCESS: &str = "oauth2_access_token";
-pub(super) const REFRESH: &str = "oauth2_refresh_token";
+pub(crate) const ACCESS: &str = "oauth2_access_token";
+pub(crate) const REFRESH: &str = "oauth2_refresh_token";
 
 /// Whose tokens they are.
 #[derive(Clone, Copy, Debug)]
@@ -25,20 +25,24 @@ pub async fn keep_tokens(
     now_ms: i64,
 ) -> Result<(), VaultError> {
     if let Some(refresh) = &tokens.refresh {
-        keep(transaction, vault, (whose, REFRESH, refresh), (None, now_ms)).await?;
+        let slot = (REFRESH, "");
+        keep_token(transaction, vault, (whose, slot, refresh), (None, now_ms)).await?;
     }
-    keep(transaction, vault, (whose, ACCESS, &tokens.access), (tokens.expires_at_ms, now_ms)).await
+    let times = (tokens.expires_at_ms, now_ms);
+    keep_token(transaction, vault, (whose, (ACCESS, ""), &tokens.access), times).await
 }
 
-async fn keep(
+/// Writes a token over the one of its type and slot.
+pub(crate) async fn keep_token(
     transaction: &mut dyn Transaction,
     vault: &Vault,
-    (whose, secret_type, secret): (KeepFor<'_>, &str, &Plaintext),
+    (whose, (secret_type, slot_key), secret): (KeepFor<'_>, (&str, &str), &Plaintext),
     (expires_at, now_ms): (Option<i64>, i64),
 ) -> Result<(), VaultError> {
     let find = "SELECT id FROM credentials \
-                WHERE connection_id = $1 AND secret_type = $2 AND slot_key = ''";
-    let found = fetch_optional(transaction, find, values![whose.connection, secret_type]).await?;
+                WHERE connection_id = $1 AND secret_type = $2 AND slot_key = $3";
+    let values = values![whose.connection, secret_type, slot_key];
+    let found = fetch_optional(transaction, find, values).await?;
     let id = match found {
         Some(mut row) => row.text()?,
         None => {
@@ -50,7 +54,7 @@ async fn keep(
     let sealed = vault.seal(transaction, whose.organisation, place, secret).await?;
     let write = "INSERT INTO credentials (id, organisation_id, connection_id, secret_type, \
                  slot_key, key_version, ciphertext, fingerprint, revision, expires_at, \
-                 created_at, updated_at) VALUES ($1, $2, $3, $4, '', $5, $6, $7, 1, $8, $9, $9) \
+                 created_at, updated_at) VALUES ($1, $2, $3, $4, $10, $5, $6, $7, 1, $8, $9, $9) \
                  ON CONFLICT (id) DO UPDATE SET key_version = $5, ciphertext = $6, \
                  fingerprint = $7, revision = credentials.revision + 1, expires_at = $8, \
                  updated_at = $9";
@@ -64,6 +68,7 @@ async fn keep(
         secret.fingerprint(),
         expires_at,
         now_ms,
+        slot_key,
     ];
     transaction.execute(write, values).await?;
     Ok(())

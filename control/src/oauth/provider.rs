@@ -58,7 +58,7 @@ impl Provider {
             revocation_url: fill.optional("revocationUrl", contract.revocation_url.as_deref())?,
             authentication: contract.client_authentication,
             client,
-            scopes: contract.scopes.clone(),
+            scopes: fill.scopes(&contract.scopes)?,
             scope_separator: contract.scope_separator.clone().unwrap_or_else(|| " ".to_owned()),
             pkce: contract.pkce,
             refresh: contract.refresh,
@@ -80,7 +80,7 @@ impl Provider {
             revocation_url: None,
             authentication: contract.client_authentication,
             client,
-            scopes: contract.scopes.clone(),
+            scopes: fill.scopes(&contract.scopes)?,
             scope_separator: " ".to_owned(),
             pkce: Pkce::None,
             refresh: Refresh::None,
@@ -100,10 +100,10 @@ impl Provider {
             token_url: fill.one("tokenUrl", &contract.token_url)?,
             authorization_url: None,
             device_authorization_url: Some(url),
-            revocation_url: None,
+            revocation_url: fill.optional("revocationUrl", contract.revocation_url.as_deref())?,
             authentication: contract.client_authentication,
             client,
-            scopes: contract.scopes.clone(),
+            scopes: fill.scopes(&contract.scopes)?,
             scope_separator: " ".to_owned(),
             pkce: Pkce::None,
             refresh: contract.refresh,
@@ -126,12 +126,22 @@ impl Fill<'_> {
             .map_err(|reason| ProviderError { field, reason })
     }
 
+    /// An endpoint that the provider may have: none when the target does not say where it is.
     fn optional(
         &self,
         field: &'static str,
         text: Option<&str>,
     ) -> Result<Option<String>, ProviderError> {
-        text.map(|text| self.one(field, text)).transpose()
+        match text.map(|text| self.one(field, text)).transpose() {
+            Err(ProviderError { reason: TemplateError::Missing(_), .. }) => Ok(None),
+            filled => filled,
+        }
+    }
+
+    fn scopes(&self, texts: &[String]) -> Result<Vec<String>, ProviderError> {
+        let filled = texts.iter().map(|text| self.one("scopes", text));
+        let scopes: Result<Vec<_>, _> = filled.collect();
+        Ok(scopes?.into_iter().filter(|scope| !scope.is_empty()).collect())
     }
 
     fn all(

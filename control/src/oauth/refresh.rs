@@ -70,15 +70,18 @@ impl Refresher {
         outcome
     }
 
-    /// Active connections whose access token has lived four fifths of its life.
+    /// Active connections whose access token has lived four fifths of its life, and can be renewed
+    /// without asking for it anew; of the others those whose token has ended.
     pub async fn due(&self, now_ms: i64, most: i64) -> Result<Vec<Due>, StoreError> {
         let mut transaction = self.store.begin(Access::Read).await?;
         let find = "SELECT a.organisation_id, a.connection_id, a.revision FROM credentials a \
                     JOIN connections c ON c.id = a.connection_id \
                     WHERE a.secret_type = $1 AND c.status = 'active' \
                     AND a.updated_at + (a.expires_at - a.updated_at) / 5 * 4 <= $2 \
+                    AND (a.expires_at <= $2 OR EXISTS (SELECT 1 FROM credentials r \
+                    WHERE r.connection_id = a.connection_id AND r.secret_type = $4)) \
                     ORDER BY a.expires_at, a.connection_id LIMIT $3";
-        let rows = transaction.fetch(find, values![ACCESS, now_ms, most]).await?;
+        let rows = transaction.fetch(find, values![ACCESS, now_ms, most, REFRESH]).await?;
         let due = |mut row: crate::store::Row| {
             let (organisation, connection) = (row.text()?, row.text()?);
             Ok(Due { organisation, connection, revision: row.integer()? })

@@ -51,16 +51,18 @@ enum Seconds {
 
 impl Tokens {
     /// Reads the answer to a request made at `now_ms`.
-    pub(super) fn read(body: &[u8], now_ms: i64) -> Result<Self, OAuthError> {
+    pub(crate) fn read(body: &[u8], now_ms: i64) -> Result<Self, OAuthError> {
         let malformed = || OAuthError::Malformed("not a token response");
         let given: Given<'_> = serde_json::from_slice(body).map_err(|_| malformed())?;
         // Some answer 200 with an error.
         if let Some(error) = given.error {
             return Err(refusal(&error));
         }
-        let is_bearer =
-            given.token_type.as_deref().is_none_or(|t| t.eq_ignore_ascii_case("bearer"));
-        if !is_bearer {
+        // Slack says `bot` or `user` of what it takes as bearer tokens:
+        // https://docs.slack.dev/reference/methods/oauth.v2.access
+        let bearers = ["bearer", "bot", "user"];
+        let is_bearer = |kind: &str| bearers.iter().any(|known| kind.eq_ignore_ascii_case(known));
+        if !given.token_type.as_deref().is_none_or(is_bearer) {
             return Err(OAuthError::Malformed("the token is not a bearer token"));
         }
         let access = given.access_token.filter(|token| is_token(token)).ok_or_else(malformed)?;

@@ -8,6 +8,7 @@
 mod dns;
 mod tls;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,6 +35,9 @@ pub struct Reach {
     pub allow_ranges: Vec<IpNet>,
     /// Authorities that are trusted beside the system's.
     pub authorities: Vec<CertificateDer<'static>>,
+    /// Where every name leads instead of where it is looked up; none: it is looked up. The ports
+    /// are those of the URLs.
+    pub addresses: Vec<IpAddr>,
 }
 
 /// Makes requests. Cheap to clone; connections are kept for the next request.
@@ -100,7 +104,7 @@ impl Outbound {
         let allow_ranges: Arc<[IpNet]> = reach.allow_ranges.clone().into();
         let client = Client::builder()
             .tls_backend_preconfigured(tls::config(&reach.authorities)?)
-            .dns_resolver(Arc::new(dns::Checked::new(Arc::clone(&allow_ranges))))
+            .dns_resolver(Arc::new(dns::Checked::new(Arc::clone(&allow_ranges), &reach.addresses)))
             .https_only(true)
             .redirect(reqwest::redirect::Policy::none())
             .referer(false)
@@ -160,6 +164,23 @@ impl Outbound {
             return Err(OutboundError::AddressRefused);
         }
         Ok(())
+    }
+
+    /// Sends a document.
+    pub async fn post_json(
+        &self,
+        url: &str,
+        authorization: HeaderValue,
+        body: String,
+    ) -> Result<Answer, OutboundError> {
+        let request = self
+            .client
+            .post(self.checked(url)?)
+            .header("content-type", "application/json")
+            .header("accept", "application/json")
+            .header("authorization", authorization)
+            .body(body);
+        answer(request).await
     }
 
     /// Gets a document.

@@ -73,6 +73,7 @@ fn config() -> LoginConfig {
         reach: Reach {
             allow_ranges: vec!["127.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()],
             authorities: vec![provider.authority.clone()],
+            ..Reach::default()
         },
     }
 }

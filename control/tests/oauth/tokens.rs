@@ -367,7 +367,7 @@ async fn a_provider_that_is_away_changes_nothing(world: World) {
     drop(closed);
     let stranger = Outbound::new(&Reach {
         allow_ranges: vec!["127.0.0.0/8".parse().unwrap()],
-        authorities: Vec::new(),
+        ..Reach::default()
     });
     let mut away = good.clone();
     away.provider.token_url = format!("https://localhost:{port}/token");

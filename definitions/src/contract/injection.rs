@@ -2,6 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use super::method::SecretType;
 
@@ -15,6 +16,10 @@ pub struct InjectionRule {
     pub secret_type: SecretType,
     #[serde(default)]
     pub slot_key: Option<String>,
+    /// What narrows the secret to the binding, for its resolver. Texts are templates; one that is
+    /// a reference and nothing else is the value itself, also a list.
+    #[serde(default)]
+    pub scope: Map<String, Value>,
     pub present: Presentation,
 }
 

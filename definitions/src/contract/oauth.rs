@@ -51,6 +51,9 @@ pub struct ClientCredentials {
 pub struct DeviceAuthorization {
     pub device_authorization_url: String,
     pub token_url: String,
+    /// RFC 7009.
+    #[serde(default)]
+    pub revocation_url: Option<String>,
     #[serde(default)]
     pub client_authentication: ClientAuthentication,
     #[serde(default)]

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{Expansion, condition};
 use crate::contract::route::Templated;
@@ -39,6 +39,17 @@ impl<'e> Expansion<'e> {
             .ok()
     }
 
+    /// What narrows a secret under the binding; `None` when that has issues, which are reported.
+    pub(super) fn narrowed(&mut self, scope: &Map<String, Value>) -> Option<Map<String, Value>> {
+        let narrow = |(key, value): (&String, &Value)| {
+            value_of(value, &self.scope).map(|value| (key.clone(), value))
+        };
+        let narrowed: Result<_, TemplateError> = scope.iter().map(narrow).collect();
+        narrowed
+            .map_err(|error| self.refuse("template_value", "bindingConfig", error.to_string()))
+            .ok()
+    }
+
     /// The scope for each item of the list, or the one scope when there is no list.
     pub(super) fn scopes(&self, for_each: Option<&str>) -> Vec<Scope<'e>> {
         let Some(list) = for_each else { return vec![self.scope] };
@@ -70,5 +81,24 @@ fn fill(value: Value, scope: &Scope<'_>) -> Result<Value, TemplateError> {
             inner.collect::<Result<_, _>>().map(Value::Object)
         }
         Value::Null | Value::Bool(_) | Value::Number(_) => Ok(value),
+    }
+}
+
+/// As [`fill`], but a text that is one reference is the value itself.
+fn value_of(value: &Value, scope: &Scope<'_>) -> Result<Value, TemplateError> {
+    match value {
+        Value::String(text) => match Template::parse(text)?.sole_reference() {
+            Some(reference) => {
+                let found = reference.find(scope).cloned();
+                found.ok_or_else(|| TemplateError::Missing(reference.to_string()))
+            }
+            None => fill(value.clone(), scope),
+        },
+        Value::Array(items) => items.iter().map(|item| value_of(item, scope)).collect(),
+        Value::Object(object) => {
+            let inner = object.iter().map(|(key, value)| Ok((key.clone(), value_of(value, scope)?)));
+            inner.collect::<Result<_, _>>().map(Value::Object)
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => Ok(value.clone()),
     }
 }

@@ -14,7 +14,7 @@ mod route;
 mod rules;
 mod secrets;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::contract::Definition;
 use crate::contract::injection::{Clear, Presentation};
@@ -98,6 +98,8 @@ pub struct ExpandedInjection {
     pub slot_key: Option<String>,
     /// The key of the custom resolver; `None`: the default one.
     pub resolver_key: Option<String>,
+    /// What narrows the secret to the binding.
+    pub scope: Map<String, Value>,
     pub present: Presentation,
 }
 

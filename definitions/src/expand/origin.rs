@@ -108,10 +108,12 @@ impl<'e> Expansion<'e> {
                 continue;
             }
             let Some(present) = self.filled_in(&rule.present, "targetConfig") else { continue };
+            let Some(scope) = self.narrowed(&rule.scope) else { continue };
             inject.push(ExpandedInjection {
                 secret_type: rule.secret_type,
                 slot_key: rule.slot_key.clone(),
                 resolver_key: method.resolver().map(str::to_owned),
+                scope,
                 present,
             });
         }

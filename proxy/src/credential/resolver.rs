@@ -7,6 +7,7 @@ use std::fmt;
 
 use async_trait::async_trait;
 use sallygate_compiler::plan::CredentialReference;
+use serde_json::{Map, Value};
 
 /// Which credential is wanted, and for whom.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +16,8 @@ pub struct Wanted {
     pub secret_type: String,
     pub slot_key: Option<String>,
     pub resolver_key: Option<String>,
+    /// What narrows it to the binding.
+    pub scope: Map<String, Value>,
     /// The sandbox whose request needs it.
     pub sandbox: String,
 }
@@ -26,6 +29,7 @@ impl Wanted {
             secret_type: reference.secret_type.clone(),
             slot_key: reference.slot_key.clone(),
             resolver_key: reference.resolver_key.clone(),
+            scope: reference.scope.clone(),
             sandbox: sandbox.to_owned(),
         }
     }

@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use http::Method;
 use serde_json::{Map, json};
 
+use super::connect::{self, Connect};
 use super::{Common, One, Request, object, secret_file, secrets, segment};
 use crate::exit::Outcome;
 
 const ALL: &str = "/v1/integration/connections";
-const COLUMNS: [&str; 4] = ["id", "targetKey", "status", "displayName"];
+pub(super) const COLUMNS: [&str; 4] = ["id", "targetKey", "status", "displayName"];
 
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
@@ -19,6 +20,8 @@ pub(crate) enum Command {
     Get(One),
     /// Connect to a target with secrets
     Create(Create),
+    /// Connect at the provider: consent, install an app, or let a program prove itself
+    Connect(Connect),
     /// Replace secrets
     Rotate(Rotate),
     /// End all use of a connection
@@ -63,6 +66,7 @@ pub(crate) fn run(command: &Command) -> Outcome {
         Command::List(common) => common.list(ALL, &COLUMNS),
         Command::Get(one) => act(one, Method::GET, ""),
         Command::Create(options) => create(options),
+        Command::Connect(options) => connect::run(options),
         Command::Rotate(options) => rotate(options),
         Command::Revoke(one) => act(one, Method::POST, "/revoke"),
         Command::Delete(one) => act(one, Method::DELETE, ""),

@@ -1,5 +1,6 @@
 //! `target`, `connection`, `profile`, `sandbox`, `webhook`: what the control service has, over its API.
 
+mod connect;
 pub(crate) mod connection;
 pub(crate) mod profile;
 pub(crate) mod sandbox;
@@ -60,12 +61,16 @@ impl Common {
     /// Asks, and shows the answer as one row.
     fn show(&self, request: Request<'_>, columns: &[&str]) -> Outcome {
         let answer = self.call(request)?;
-        match self.output {
-            Format::Json => print::data(&answer),
-            Format::Human if answer.is_null() => {}
-            Format::Human => print::data(row(&answer, columns)),
-        }
+        self.show_value(&answer, columns);
         Ok(())
+    }
+
+    fn show_value(&self, answer: &Value, columns: &[&str]) {
+        match self.output {
+            Format::Json => print::data(answer),
+            Format::Human if answer.is_null() => {}
+            Format::Human => print::data(row(answer, columns)),
+        }
     }
 
     /// Asks for a list, piece by piece, and shows each item as one row.

@@ -4,14 +4,12 @@ use sallygate_definitions::Definition;
 use sallygate_definitions::contract::method::{ConnectionMethod, SecretField};
 use serde_json::Value as Json;
 
+use super::insert::{Fresh, insert, made};
 use super::secrets::{self, Secrets};
-use super::{Connection, Of, Registry, find};
+use super::{Connection, Of, Registry};
 use crate::credentials::Vault;
-use crate::domain::audit::{self, Change};
 use crate::domain::{Act, DomainError, Issue, check, target};
-use crate::id::IdKind;
 use crate::store::Transaction;
-use crate::values;
 
 /// A connection that is wanted.
 #[derive(Debug)]
@@ -53,32 +51,18 @@ pub async fn create(
     if !issues.is_empty() {
         return Err(DomainError::invalid(issues));
     }
-    let id = act.new_id(IdKind::Connection)?.to_string();
-    let sql = "INSERT INTO connections (id, organisation_id, target_key, method, display_name, \
-               config, status, revision, created_at, updated_at) \
-               VALUES ($1, $2, $3, $4, $5, $6, 'active', 1, $7, $7)";
-    let values = values![
-        &id,
-        new.organisation,
-        new.target_key,
+    let fresh = Fresh {
+        organisation: new.organisation,
+        target_key: new.target_key,
         method,
-        new.display_name,
-        new.config.to_string(),
-        act.now_ms,
-    ];
-    transaction.execute(sql, values).await?;
+        display_name: new.display_name,
+        config: new.config,
+        subject: None,
+    };
+    let id = insert(transaction, act, fresh).await?;
     let of = Of { organisation: new.organisation, id: &id };
     secrets::write(transaction, (act, vault), of, (fields, new.secrets)).await?;
-    let made = find(transaction, of).await?;
-    let change = Change {
-        organisation: Some(new.organisation),
-        action: "connection.create",
-        subject: &id,
-        before: None,
-        after: Some(made.shown()),
-    };
-    audit::record(transaction, act, change).await?;
-    Ok(made)
+    made(transaction, act, of).await
 }
 
 /// The form with this id, or the only one.

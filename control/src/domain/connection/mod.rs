@@ -2,9 +2,14 @@
 //!
 //! A connection of another organisation is as absent as one that never was.
 
+mod consented;
+mod discard;
 mod failure;
 mod form;
+mod insert;
+mod installed;
 mod secrets;
+mod wish;
 
 use sallygate_definitions::Registry;
 use serde_json::{Value as Json, json};
@@ -12,12 +17,20 @@ use serde_json::{Value as Json, json};
 use super::audit::{self, Change};
 use super::target::check_revision;
 use super::{Act, DomainError, Page, PageOf, check};
+use crate::credentials::Vault;
 use crate::store::{Row, StoreError, Topic, Transaction, fetch_optional, tell};
 use crate::values;
 
+pub use consented::{Consented, keep_consented};
+pub use discard::{Discarded, drop_discarded, take_discarded};
 pub use failure::refuse;
 pub use form::{NewConnection, create};
+pub use installed::{Installed, attach, installation_of};
 pub use secrets::{CredentialView, Secrets, rotate};
+pub use wish::{Wish, check_wish};
+
+/// What an app's installation gives: minted for each scope, and kept until it ends.
+pub(crate) const MINTED: &str = "github_app_installation_token";
 
 /// Whether a connection may be used.
 #[derive(
@@ -117,6 +130,17 @@ pub async fn list(
     Ok(page.cut(items, |connection: &Connection| connection.id.clone()))
 }
 
+/// How many of all organisations have each status.
+pub async fn counts(transaction: &mut dyn Transaction) -> Result<Vec<(Status, i64)>, DomainError> {
+    let sql = "SELECT status, COUNT(*) FROM connections WHERE deleted_at IS NULL GROUP BY status";
+    let mut counts: Vec<_> = Status::ALL.map(|status| (status, 0)).to_vec();
+    for mut row in transaction.fetch(sql, Vec::new()).await? {
+        let (status, count) = (Status::parse(&row.text()?)?, row.integer()?);
+        counts.iter_mut().filter(|(known, _)| *known == status).for_each(|(_, n)| *n = count);
+    }
+    Ok(counts)
+}
+
 /// Gives it another name.
 pub async fn rename(
     transaction: &mut dyn Transaction,
@@ -145,15 +169,35 @@ pub async fn revoke(
     let sql = "UPDATE connections SET status = 'revoked', status_reason = 'revoked by its owner', \
                revision = revision + 1, updated_at = $2 WHERE id = $1";
     transaction.execute(sql, values![of.id, act.now_ms]).await?;
+    installed::release(transaction, of.id).await?;
     let after = audited(transaction, act, of, ("connection.revoke", before)).await?;
     changed(transaction, act, of).await?;
     Ok(after)
 }
 
-/// Deletes it with its credentials. Refused while a version that is in use binds it.
-pub async fn delete(
+/// Puts it in `error`: the provider refused it for good.
+pub async fn fail(
     transaction: &mut dyn Transaction,
     act: &Act,
+    of: Of<'_>,
+    why: &str,
+) -> Result<(), DomainError> {
+    let before = find(transaction, of).await?;
+    if before.status != Status::Active {
+        return Ok(());
+    }
+    let sql = "UPDATE connections SET status = 'error', status_reason = $2, \
+               revision = revision + 1, updated_at = $3 WHERE id = $1";
+    transaction.execute(sql, values![of.id, why, act.now_ms]).await?;
+    audited(transaction, act, of, ("connection.fail", before)).await?;
+    changed(transaction, act, of).await
+}
+
+/// Deletes it with its credentials. Refused while a version that is in use binds it. A token that
+/// the provider gave is put aside: it is told of it afterwards.
+pub async fn delete(
+    transaction: &mut dyn Transaction,
+    (act, vault): (&Act, &Vault),
     of: Of<'_>,
     if_revision: Option<i64>,
 ) -> Result<(), DomainError> {
@@ -164,6 +208,8 @@ pub async fn delete(
         let message = format!("it is bound by {}", bound.join(", "));
         return Err(DomainError::conflict("connection_in_use", message));
     }
+    discard::discard(transaction, (act, vault), (of, &before)).await?;
+    installed::release(transaction, of.id).await?;
     let sql = "DELETE FROM credentials WHERE connection_id = $1";
     transaction.execute(sql, values![of.id]).await?;
     let sql = "UPDATE connections SET status = 'revoked', deleted_at = $2, updated_at = $2, \
@@ -210,6 +256,16 @@ async fn audited(
     };
     audit::record(transaction, act, change).await?;
     Ok(after)
+}
+
+/// Tokens that were minted for what an installation was are good for nothing any more.
+async fn forget_minted(
+    transaction: &mut dyn Transaction,
+    connection: &str,
+) -> Result<(), DomainError> {
+    let sql = "DELETE FROM credentials WHERE connection_id = $1 AND secret_type = $2";
+    transaction.execute(sql, values![connection, MINTED]).await?;
+    Ok(())
 }
 
 /// Whoever holds its credential must let go of it.

@@ -37,7 +37,8 @@ impl Provider {
     pub(crate) fn outbound(&self) -> Outbound {
         let allow_ranges =
             vec!["127.0.0.0/8".parse().expect("a range"), "::1/128".parse().expect("a range")];
-        let reach = Reach { allow_ranges, authorities: vec![self.authority.clone()] };
+        let authorities = vec![self.authority.clone()];
+        let reach = Reach { allow_ranges, authorities, ..Reach::default() };
         Outbound::new(&reach).expect("a client")
     }
 

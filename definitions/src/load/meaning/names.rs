@@ -144,9 +144,38 @@ fn resolvers(definition: &Definition, found: &mut Vec<Problem>) {
             let message = format!("needs `{section}`, which the definition does not have");
             invalid(found, &path.key("kind"), &message);
         }
+        client(definition, method, &path.key("kind"), found);
     }
     if let Some(handler) = &definition.redirect_handler {
         known(&handler.resolver, keys(), &Path::of(&["redirectHandler", "resolver"]), found);
+    }
+}
+
+/// A target says who we are at its provider, always by the same names.
+fn client(
+    definition: &Definition,
+    method: &ConnectionMethod,
+    path: &Path,
+    found: &mut Vec<Problem>,
+) {
+    let consents = match method {
+        ConnectionMethod::Form { .. } => return,
+        ConnectionMethod::Oauth2AuthorizationCode { .. } | ConnectionMethod::Redirect { .. } => {
+            Some("redirectUri")
+        }
+        ConnectionMethod::Oauth2ClientCredentials { .. }
+        | ConnectionMethod::DeviceAuthorization { .. } => None,
+    };
+    let config = &definition.target_config_schema.properties;
+    let of_config = ["clientId"].into_iter().chain(consents);
+    let config = of_config.filter(|name| !config.contains_key(*name));
+    let secrets = &definition.target_secret_schema.properties;
+    let secrets = ["clientSecret"].into_iter().filter(|name| !secrets.contains_key(*name));
+    let missing = config
+        .map(|name| ("targetConfigSchema", name))
+        .chain(secrets.map(|name| ("targetSecretSchema", name)));
+    for (schema, name) in missing {
+        invalid(found, path, &format!("needs `{schema}.properties.{name}`"));
     }
 }
 

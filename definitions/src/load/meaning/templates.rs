@@ -1,6 +1,6 @@
 //! Templates, conditions and routes: what they name is there, so that expansion finds it.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::invalid;
 use super::names::known;
@@ -20,7 +20,11 @@ pub(super) fn check(definition: &Definition, found: &mut Vec<Problem>) {
         checker.text(&origin.base_url, None, &path.key("baseUrl"));
         for (at, rule) in origin.inject.iter().enumerate() {
             let value = serde_json::to_value(&rule.present).unwrap_or_default();
-            checker.texts(&value, None, &path.key("inject").index(at).key("present"));
+            let path = path.key("inject").index(at);
+            checker.texts(&value, None, &path.key("present"));
+            for (key, value) in &rule.scope {
+                checker.scope(value, &path.key("scope").key(key));
+            }
         }
     }
     for (at, route) in compile.routes.iter().enumerate() {
@@ -31,6 +35,7 @@ pub(super) fn check(definition: &Definition, found: &mut Vec<Problem>) {
     checker.templated(&compile.agent_runtimes, &path.key("agentRuntimes"));
     checker.templated(&compile.workspace_sources, &path.key("workspaceSources"));
     checker.templated(&definition.mcp, &Path::of(&["mcp"]));
+    checker.providers();
     checker.rules();
 }
 
@@ -137,6 +142,34 @@ impl<'d> Checker<'d, '_> {
                 }
             }
             Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        }
+    }
+
+    /// A text that is one reference may name a list.
+    fn scope(&mut self, value: &Value, path: &Path) {
+        if let Value::Object(object) = value {
+            return object.iter().for_each(|(key, value)| self.scope(value, &path.key(key)));
+        }
+        let Value::String(text) = value else { return self.texts(value, None, path) };
+        let parsed = Template::parse(text).ok();
+        let list = parsed.as_ref().and_then(Template::sole_reference);
+        let is_list = list.and_then(|list| self.find(list, None));
+        if !is_list.is_some_and(|schema| schema.r#type == SchemaType::Array) {
+            self.text(text, None, path);
+        }
+    }
+
+    /// What OAuth and other redirects say of the provider.
+    fn providers(&mut self) {
+        let definition = self.definition;
+        let sections = [
+            ("oauth2AuthorizationCode", json!(definition.oauth2_authorization_code)),
+            ("oauth2ClientCredentials", json!(definition.oauth2_client_credentials)),
+            ("deviceAuthorization", json!(definition.device_authorization)),
+            ("redirectHandler", json!(definition.redirect_handler)),
+        ];
+        for (name, section) in sections {
+            self.texts(&section, None, &Path::of(&[name]));
         }
     }
 
