@@ -73,13 +73,16 @@ enum Command {
     /// Running identities of the control service
     #[command(subcommand)]
     Sandbox(nouns::sandbox::Command),
+    /// Proxies in processes of their own
+    #[command(subcommand)]
+    Fleet(nouns::fleet::Command),
     /// Requests that wait for a decision
     #[command(subcommand)]
     Approval(approval::Command),
     /// Try every client that is here against a private proxy
     Doctor(doctor::Options),
     /// Run the proxy in the foreground
-    Proxy(proxy::Options),
+    Proxy(proxy::Invocation),
     /// Run the control service in the foreground
     Control(control_command::Options),
     /// The interception authority
@@ -147,6 +150,7 @@ fn dispatch(command: &Command) -> Outcome {
         Command::Connection(command) => nouns::connection::run(command),
         Command::Profile(command) => nouns::profile::run(command),
         Command::Sandbox(command) => nouns::sandbox::run(command),
+        Command::Fleet(command) => nouns::fleet::run(command),
         Command::Approval(command) => approval::run(command),
         Command::Doctor(options) => doctor::run(options),
         Command::Proxy(options) => proxy::run(options),

@@ -25,6 +25,8 @@ pub enum IdKind {
     AuditEntry,
     User,
     Session,
+    Proxy,
+    ProxyEnrollment,
 }
 
 impl IdKind {
@@ -42,6 +44,8 @@ impl IdKind {
             Self::AuditEntry => "aud_",
             Self::User => "usr_",
             Self::Session => "ses_",
+            Self::Proxy => "prx_",
+            Self::ProxyEnrollment => "pen_",
         }
     }
 }

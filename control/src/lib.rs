@@ -11,6 +11,7 @@ pub mod clock;
 pub mod credentials;
 pub mod domain;
 pub mod feed;
+pub mod fleet;
 pub mod id;
 pub mod installation;
 pub mod login;

@@ -4,6 +4,7 @@
 mod keys;
 mod login;
 mod proxy;
+pub(crate) mod remote;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -29,7 +30,8 @@ const DATABASE: &str = "control.db";
 #[derive(Debug)]
 pub(crate) struct Service {
     serving: Serving,
-    feed: Option<tokio::task::JoinHandle<()>>,
+    /// Tells proxies, that of this process among them.
+    feed: Vec<tokio::task::JoinHandle<()>>,
 }
 
 /// What a control service is started with.
@@ -51,13 +53,13 @@ pub(crate) async fn start(start: Start<'_>) -> Result<Service, Failure> {
     control.login = login.map(|settings| login::of(settings, &control)).transpose()?;
     let token = operator_token(data_dir)?;
     control.prepare(&token).await.map_err(failed)?;
-    let feed = proxy.map(|handle| {
+    let telling = control.clone();
+    let mut feed = vec![tokio::spawn(async move { telling.feed.clone().run(telling).await })];
+    if let Some(handle) = proxy {
         let control = control.clone();
-        tokio::spawn(async move {
-            let proxy = proxy::attached(handle, control.clone());
-            control.feed.clone().run(control, proxy).await;
-        })
-    });
+        let proxy = proxy::attached(handle, control.clone());
+        feed.push(tokio::spawn(async move { control.feed.clone().attach(control, proxy).await }));
+    }
     let serving = api::serve(control, listen).await.map_err(failed)?;
     Ok(Service { serving, feed })
 }
@@ -103,8 +105,6 @@ impl Service {
     /// Takes no more requests; what is under way is answered first.
     pub(crate) async fn stop(self) {
         self.serving.stop().await;
-        if let Some(feed) = self.feed {
-            feed.abort();
-        }
+        self.feed.iter().for_each(tokio::task::JoinHandle::abort);
     }
 }

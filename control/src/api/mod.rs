@@ -12,6 +12,7 @@ mod definitions;
 mod discovery;
 mod document;
 mod idempotency;
+mod internal;
 mod log;
 mod login;
 mod metrics;
@@ -19,6 +20,7 @@ mod organisations;
 mod parameters;
 mod problem;
 mod profiles;
+mod proxies;
 mod questions;
 mod record;
 mod sandboxes;
@@ -57,6 +59,8 @@ pub fn router(control: &Control, metrics: &ApiMetrics) -> Router {
         .merge(profiles::routes())
         .merge(questions::routes())
         .merge(sandboxes::routes())
+        .merge(proxies::routes())
+        .merge(internal::routes())
         .merge(record::routes());
     let router = operations
         .layer(middleware::from_fn(not_stored))
