@@ -76,13 +76,16 @@ enum Command {
     /// What providers told us, and what goes out because of it
     #[command(subcommand)]
     Webhook(nouns::webhook::Command),
+    /// Proxies in processes of their own
+    #[command(subcommand)]
+    Fleet(nouns::fleet::Command),
     /// Requests that wait for a decision
     #[command(subcommand)]
     Approval(approval::Command),
     /// Try every client that is here against a private proxy
     Doctor(doctor::Options),
     /// Run the proxy in the foreground
-    Proxy(proxy::Options),
+    Proxy(proxy::Invocation),
     /// Run the control service in the foreground
     Control(control_command::Options),
     /// The interception authority
@@ -151,6 +154,7 @@ fn dispatch(command: &Command) -> Outcome {
         Command::Profile(command) => nouns::profile::run(command),
         Command::Sandbox(command) => nouns::sandbox::run(command),
         Command::Webhook(command) => nouns::webhook::run(command),
+        Command::Fleet(command) => nouns::fleet::run(command),
         Command::Approval(command) => approval::run(command),
         Command::Doctor(options) => doctor::run(options),
         Command::Proxy(options) => proxy::run(options),

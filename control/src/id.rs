@@ -30,6 +30,8 @@ pub enum IdKind {
     WebhookEndpointSecret,
     WebhookTrigger,
     WebhookDelivery,
+    Proxy,
+    ProxyEnrollment,
 }
 
 impl IdKind {
@@ -52,6 +54,8 @@ impl IdKind {
             Self::WebhookEndpointSecret => "whs_",
             Self::WebhookTrigger => "wht_",
             Self::WebhookDelivery => "whd_",
+            Self::Proxy => "prx_",
+            Self::ProxyEnrollment => "pen_",
         }
     }
 }

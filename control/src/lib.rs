@@ -13,6 +13,7 @@ pub mod credentials;
 pub mod domain;
 pub mod feed;
 mod github;
+pub mod fleet;
 pub mod id;
 pub mod installation;
 pub mod login;

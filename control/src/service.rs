@@ -8,7 +8,7 @@ use crate::change;
 use crate::clock::Clock;
 use crate::credentials::Vault;
 use crate::domain::resolve::{self, Credential};
-use crate::domain::{Act, DomainError, organisation, token};
+use crate::domain::{Act, DomainError, organisation, proxy, token};
 use crate::feed::Feed;
 use crate::login::Login;
 use crate::resolver;
@@ -38,6 +38,7 @@ impl Control {
             if organisation::list(transaction, &none).await?.items.is_empty() {
                 organisation::create(transaction, &act, organisation::FIRST_NAME).await?;
             }
+            proxy::name_installation(transaction).await?;
             token::admit_operator(transaction, operator_token, act.now_ms).await
         })
     }

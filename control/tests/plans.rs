@@ -76,7 +76,7 @@ impl Bound {
         self.api.post("/v1/sandboxes", body).await.expect(201).get("id")
     }
 
-    fn wanted(&self, sandbox: &str) -> Wanted {
+    async fn wanted(&self, sandbox: &str) -> Wanted {
         Wanted {
             sandbox: sandbox.to_owned(),
             connection: self.connection.clone(),
@@ -84,7 +84,14 @@ impl Bound {
             slot_key: None,
             resolver_key: None,
             scope: serde_json::Map::new(),
+            plan_digest: self.digest().await,
         }
+    }
+
+    /// What is in force.
+    async fn digest(&self) -> String {
+        let profile = self.api.get(&self.path("")).await.expect(200);
+        profile.body["publishedDigest"].as_str().unwrap_or_default().to_owned()
     }
 
     /// The secret, or why it is refused.
@@ -356,7 +363,10 @@ async fn what_is_in_force_is_told_and_acknowledged(world: World) {
     it.add(it.version()).await;
     let (proxy, mut orders) = attached();
     let control = it.api.control.clone();
-    let telling = tokio::spawn(async move { control.feed.clone().run(control, proxy).await });
+    let feed = control.feed.clone();
+    let telling = tokio::spawn(async move {
+        tokio::join!(feed.run(control.clone()), feed.attach(control, proxy));
+    });
     assert!(applied(&mut orders).await.plans.is_empty());
     let published = it.api.post(&it.path("/publish?wait=20"), json!({})).await.expect(200).body;
     assert_eq!(published["acknowledged"], true);
@@ -390,7 +400,7 @@ async fn a_credential_is_given_only_where_the_plan_in_force_has_it(world: World)
     it.add(it.version()).await;
     it.publish(1).await;
     let sandbox = it.sandbox().await;
-    let wanted = it.wanted(&sandbox);
+    let wanted = it.wanted(&sandbox).await;
     assert_eq!(it.resolve(&wanted).await.as_deref(), Ok(CANARY));
     let strange = it.api.connect("echo", "another").await;
     for wrong in [
@@ -416,7 +426,11 @@ async fn a_credential_is_given_only_where_the_plan_in_force_has_it(world: World)
     assert!(it.resolve(&wanted).await.is_ok());
     it.add(json!({})).await;
     it.publish(2).await;
-    assert!(it.resolve(&wanted).await.is_err(), "the plan has it no more");
+    let late = it.resolve(&wanted).await.expect_err("another plan is in force");
+    assert!(late.starts_with("plan_out_of_date"), "{late}");
+    let refused =
+        it.resolve(&it.wanted(&sandbox).await).await.expect_err("the plan has it no more");
+    assert!(refused.starts_with("credential_refused"), "{refused}");
     it.publish(1).await;
     let connection = format!("/v1/integration/connections/{}", it.connection);
     let rotate = json!({ "secrets": { "token": "second" } });
@@ -427,7 +441,7 @@ async fn a_credential_is_given_only_where_the_plan_in_force_has_it(world: World)
     it.api.pass_time(1000);
     assert!(it.resolve(&wanted).await.is_err(), "the sandbox has expired");
     let second = it.sandbox().await;
-    let wanted = it.wanted(&second);
+    let wanted = it.wanted(&second).await;
     assert!(it.resolve(&wanted).await.is_ok());
     post(format!("{connection}/revoke")).await;
     assert!(it.resolve(&wanted).await.is_err(), "the connection is revoked");

@@ -4,7 +4,8 @@
 mod world;
 
 use sallygate_control::store::{
-    Access, Location, Notice, Store, StoreError, Topic, fetch_optional, tell,
+    Access, Location, Notice, Store, StoreError, Told, Topic, fetch_optional, notices_after, tell,
+    told,
 };
 use sallygate_control::{change, values};
 use world::{NOW, World};
@@ -22,7 +23,8 @@ on_both_databases!(
     a_lease_has_one_holder_at_a_time,
     a_lease_that_ran_out_goes_to_another_with_a_higher_fence,
     a_holder_that_was_away_too_long_changes_nothing,
-    what_happened_is_told_once_and_in_order,
+    what_happened_is_told_in_order_for_a_day,
+    whoever_sees_a_notice_sees_all_before_it,
     what_did_not_happen_is_never_told,
 );
 
@@ -218,24 +220,77 @@ async fn a_holder_that_was_away_too_long_changes_nothing(world: World) {
     assert_eq!(store.take_lease("refresh", "c", (NOW + 11, NOW + 20)).await.unwrap(), None);
 }
 
-async fn what_happened_is_told_once_and_in_order(world: World) {
+async fn what_happened_is_told_in_order_for_a_day(world: World) {
     let store = world.store().await;
     for (at, topic) in [(1, Topic::Sandbox), (2, Topic::Published), (3, Topic::Invalidated)] {
         let payload = serde_json::json!({ "number": at });
         change!(store, |t| { tell(t, (topic, None), &payload, NOW + at).await }).unwrap();
     }
-    let waiting = store.waiting_notices(10).await.unwrap();
-    let told = |notice: &Notice| (notice.topic, notice.payload.to_string());
-    let all: Vec<_> = waiting.iter().map(told).collect();
+    let waiting = behind(&store, 0, 10).await;
+    let shown = |notice: &Notice| (notice.topic, notice.payload.to_string());
+    let all: Vec<_> = waiting.iter().map(shown).collect();
     let [sandbox, published, invalidated] =
         [(Topic::Sandbox, 1), (Topic::Published, 2), (Topic::Invalidated, 3)]
             .map(|(topic, number)| (topic, format!("{{\"number\":{number}}}")));
     assert_eq!(all, [sandbox, published, invalidated]);
     let (first, rest) = waiting.split_first().unwrap();
-    assert_eq!(store.waiting_notices(1).await.unwrap(), std::slice::from_ref(first));
-    store.notice_told(&first.id, NOW + 4).await.unwrap();
-    store.notice_told(&first.id, NOW + 5).await.unwrap();
-    assert_eq!(store.waiting_notices(10).await.unwrap(), rest);
+    assert_eq!(waiting.iter().map(|notice| notice.sequence).collect::<Vec<_>>(), [1, 2, 3]);
+    assert_eq!(behind(&store, 0, 1).await, std::slice::from_ref(first));
+    assert_eq!(behind(&store, 1, 10).await, rest, "as often as it is asked");
+    assert_eq!(place(&store).await, Told { newest: 3, known_after: 0 });
+    // A day later the first two are dropped, and whoever had not heard of them is told everything.
+    store.forget_old_notices(NOW + 24 * 3_600_000 + 3).await.unwrap();
+    assert_eq!(place(&store).await, Told { newest: 3, known_after: 2 });
+    store.forget_old_notices(i64::MAX).await.unwrap();
+    assert_eq!(place(&store).await, Told { newest: 3, known_after: 3 });
+    let payload = serde_json::json!({});
+    change!(store, |t| { tell(t, (Topic::Sandbox, None), &payload, NOW).await }).unwrap();
+    assert_eq!(place(&store).await, Told { newest: 4, known_after: 3 });
+}
+
+async fn behind(store: &Store, sequence: i64, most: i64) -> Vec<Notice> {
+    let mut transaction = store.begin(Access::Read).await.unwrap();
+    notices_after(&mut *transaction, sequence, most).await.unwrap()
+}
+
+async fn place(store: &Store) -> Told {
+    let mut transaction = store.begin(Access::Read).await.unwrap();
+    told(&mut *transaction).await.unwrap()
+}
+
+/// Several replicas tell at the same time, and a reader never sees a number before a lower one.
+async fn whoever_sees_a_notice_sees_all_before_it(world: World) {
+    const WRITERS: usize = 4;
+    const EACH: usize = 8;
+    let store = world.store().await;
+    let mut writers = tokio::task::JoinSet::new();
+    for writer in 0..WRITERS {
+        let store = store.clone();
+        writers.spawn(async move {
+            for at in 0..EACH {
+                let payload = serde_json::json!({ "writer": writer, "at": at });
+                let told: Result<(), StoreError> =
+                    change!(store, |t| { tell(t, (Topic::Sandbox, None), &payload, NOW).await });
+                // Who lost too many races gives up: that is an answer, and no gap.
+                assert!(matches!(told, Ok(()) | Err(StoreError::Contention(_))), "{told:?}");
+            }
+        });
+    }
+    let mut seen = 0;
+    while !writers.is_empty() {
+        while writers.try_join_next().is_some_and(|joined| {
+            joined.unwrap();
+            true
+        }) {}
+        for notice in behind(&store, seen, 100).await {
+            assert_eq!(notice.sequence, seen + 1, "a number was skipped");
+            seen = notice.sequence;
+        }
+        tokio::task::yield_now().await;
+    }
+    let last = behind(&store, seen, 100).await;
+    assert_eq!(place(&store).await.newest, last.last().map_or(seen, |notice| notice.sequence));
+    assert!(place(&store).await.newest >= 8, "{seen}");
 }
 
 async fn what_did_not_happen_is_never_told(world: World) {
@@ -245,7 +300,8 @@ async fn what_did_not_happen_is_never_told(world: World) {
         Err(StoreError::Shape)
     });
     assert!(failed.is_err());
-    assert_eq!(store.waiting_notices(10).await.unwrap(), []);
+    assert_eq!(behind(&store, 0, 10).await, []);
+    assert_eq!(place(&store).await, Told { newest: 0, known_after: 0 });
 }
 
 #[tokio::test]

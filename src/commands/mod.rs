@@ -9,6 +9,7 @@ pub(crate) mod db;
 pub(crate) mod definition;
 pub(crate) mod doctor;
 pub(crate) mod down;
+pub(crate) mod enroll;
 pub(crate) mod env;
 pub(crate) mod explain;
 pub(crate) mod internal;

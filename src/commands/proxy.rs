@@ -9,7 +9,9 @@ use sallygate_proxy::{Addresses, Reload, Running};
 use serde_json::json;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use crate::commands::enroll;
 use crate::configuration::{self, Configuration, LogSettings};
+use crate::control::remote::Where;
 use crate::control::{self, Service, Start};
 use crate::demo::Echo;
 use crate::exit::{Failure, Outcome, failed};
@@ -20,6 +22,28 @@ use crate::{environment, integrations, print};
 const WATCH_EVERY: Duration = Duration::from_millis(300);
 
 const CONTROL_STOPS_WITHIN: Duration = Duration::from_secs(2);
+
+/// `sallygate proxy`, and what is done once before it.
+#[derive(Clone, Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct Invocation {
+    #[command(subcommand)]
+    once: Option<Once>,
+    #[command(flatten)]
+    options: Options,
+    /// The control service in another process: an https URL, or an http URL of this machine
+    #[arg(long, value_name = "URL")]
+    control: Option<String>,
+    /// Authorities that its certificate may be of, beside the system's (PEM)
+    #[arg(long, value_name = "FILE", requires = "control")]
+    control_ca: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, clap::Subcommand)]
+enum Once {
+    /// Make this proxy known to a control service in another process
+    Enroll(enroll::Options),
+}
 
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Options {
@@ -40,12 +64,25 @@ pub(crate) struct Options {
     pub(crate) demo_echo: bool,
 }
 
-pub(crate) fn run(options: &Options) -> Outcome {
-    run_with(options, |running| print::data(ready_line(&running)))
+pub(crate) fn run(invocation: &Invocation) -> Outcome {
+    if let Some(Once::Enroll(options)) = &invocation.once {
+        return enroll::run(options);
+    }
+    let ready = |running: Found| print::data(ready_line(&running));
+    let control_ca = invocation.control_ca.clone();
+    let remote = invocation.control.clone().map(|control| Where { control, control_ca });
+    serve_until_stopped((&invocation.options, remote.as_ref()), ready)
 }
 
 /// Runs until it is stopped, and calls `ready` once when requests are served.
 pub(crate) fn run_with(options: &Options, ready: impl FnOnce(Found)) -> Outcome {
+    serve_until_stopped((options, None), ready)
+}
+
+fn serve_until_stopped(
+    (options, remote): (&Options, Option<&Where>),
+    ready: impl FnOnce(Found),
+) -> Outcome {
     let files = watched_files(&options.config);
     // Stamped before they are read: a change while they are being read is noticed later.
     let watched = (files.clone(), stamps(&files));
@@ -56,7 +93,7 @@ pub(crate) fn run_with(options: &Options, ready: impl FnOnce(Found)) -> Outcome 
     }
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(failed)?;
-    let outcome = runtime.block_on(serve(configuration, watched, options, ready));
+    let outcome = runtime.block_on(serve(configuration, watched, (options, remote), ready));
     // Tasks that are still there hold connections whose time is over.
     runtime.shutdown_timeout(Duration::from_millis(100));
     outcome
@@ -65,7 +102,7 @@ pub(crate) fn run_with(options: &Options, ready: impl FnOnce(Found)) -> Outcome 
 async fn serve(
     configuration: Configuration,
     watched: (Vec<PathBuf>, Stamps),
-    options: &Options,
+    (options, remote): (&Options, Option<&Where>),
     ready: impl FnOnce(Found),
 ) -> Outcome {
     // Before anything says that we are ready: what happens from then on must not be missed.
@@ -85,7 +122,13 @@ async fn serve(
     proxy.admin = options.admin_listen.unwrap_or(proxy.admin);
     let running = sallygate_proxy::start(proxy, input, reading(options, echo)).await;
     let running = running.map_err(failed)?;
-    let control = match options.control_listen.or(control) {
+    let listening = match remote {
+        Some(there) => Some(control::remote::attach(there, &data_dir, running.handle()).await?),
+        None => None,
+    };
+    // A proxy has one control service.
+    let here = options.control_listen.or(control).filter(|_| listening.is_none());
+    let control = match here {
         Some(listen) => {
             let proxy = Some(running.handle());
             let start = Start { data_dir: &data_dir, listen, registry, login, proxy };
@@ -100,6 +143,9 @@ async fn serve(
     tracing::info!(addresses = ?running.addresses, "ready");
     until_stopped(&running, watch).await;
     tracing::info!("draining");
+    if let Some(listening) = listening {
+        listening.abort();
+    }
     if let Some(control) = control {
         // It has a limit of its own: whoever waits for an answer must not hold up the end.
         let _ = tokio::time::timeout(CONTROL_STOPS_WITHIN, control.stop()).await;

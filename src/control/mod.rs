@@ -4,6 +4,7 @@
 mod keys;
 mod login;
 mod proxy;
+pub(crate) mod remote;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -32,7 +33,8 @@ const DATABASE: &str = "control.db";
 #[derive(Debug)]
 pub(crate) struct Service {
     serving: Serving,
-    feed: Option<tokio::task::JoinHandle<()>>,
+    /// Tells proxies, that of this process among them.
+    feed: Vec<tokio::task::JoinHandle<()>>,
     webhooks: tokio::task::JoinHandle<()>,
     renewal: tokio::task::JoinHandle<()>,
 }
@@ -56,13 +58,13 @@ pub(crate) async fn start(start: Start<'_>) -> Result<Service, Failure> {
     control.login = login.map(|settings| login::of(settings, &control)).transpose()?;
     let token = operator_token(data_dir)?;
     control.prepare(&token).await.map_err(failed)?;
-    let feed = proxy.map(|handle| {
+    let telling = control.clone();
+    let mut feed = vec![tokio::spawn(async move { telling.feed.clone().run(telling).await })];
+    if let Some(handle) = proxy {
         let control = control.clone();
-        tokio::spawn(async move {
-            let proxy = proxy::attached(handle, control.clone());
-            control.feed.clone().run(control, proxy).await;
-        })
-    });
+        let proxy = proxy::attached(handle, control.clone());
+        feed.push(tokio::spawn(async move { control.feed.clone().attach(control, proxy).await }));
+    }
     let webhooks = tokio::spawn(Worker::new(control.clone()).run());
     let renewal = Renewal::new(control.clone());
     let serving = api::serve(control, listen).await.map_err(failed)?;
@@ -114,9 +116,7 @@ impl Service {
         self.serving.stop().await;
         // What it was at is claimed again when the lease ends.
         self.webhooks.abort();
-        if let Some(feed) = self.feed {
-            feed.abort();
-        }
+        self.feed.iter().for_each(tokio::task::JoinHandle::abort);
         self.renewal.abort();
     }
 }

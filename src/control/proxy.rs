@@ -2,6 +2,7 @@
 //! proxy sees it. Neither crate knows the other.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use sallygate_control::domain::{DomainError, Fault, resolve};
@@ -9,9 +10,13 @@ use sallygate_control::feed::{InForce, Order, Proxy, Refused};
 use sallygate_control::service::Control;
 use sallygate_proxy::{Handle, Layer, Resolved, Resolver, Unresolved, Wanted};
 
-/// Carries out on `handle` what `control` orders.
+/// Carries out on `handle` what is ordered; credentials come from the control service here.
 pub(super) fn attached(handle: Handle, control: Control) -> Proxy {
-    let resolver: Arc<dyn Resolver> = Arc::new(FromControl(control));
+    carrying_out(handle, Arc::new(FromControl(control)))
+}
+
+/// Carries out on `handle` what is ordered.
+pub(super) fn carrying_out(handle: Handle, resolver: Arc<dyn Resolver>) -> Proxy {
     Arc::new(move |order| match order {
         Order::Forget(connections) => {
             handle.forget(&connections);
@@ -40,6 +45,7 @@ impl Resolver for FromControl {
     async fn resolve(&self, wanted: &Wanted) -> Result<Resolved, Unresolved> {
         let wanted = resolve::Wanted {
             sandbox: wanted.sandbox.clone(),
+            plan_digest: wanted.plan_digest.clone(),
             connection: wanted.connection_id.clone(),
             secret_type: wanted.secret_type.clone(),
             slot_key: wanted.slot_key.clone(),
@@ -59,6 +65,9 @@ fn unresolved(error: DomainError) -> Unresolved {
         Fault::NotFound | Fault::Conflict | Fault::Stale | Fault::Invalid | Fault::Forbidden => {
             Unresolved::Refused(error.message)
         }
-        Fault::Unavailable | Fault::Internal => Unresolved::Unavailable(error.message),
+        Fault::Unavailable | Fault::Internal => {
+            let retry_after = error.retry_after_ms.map(Duration::from_millis);
+            Unresolved::Unavailable { message: error.message, retry_after }
+        }
     }
 }

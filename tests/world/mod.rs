@@ -345,12 +345,16 @@ impl RunningWorld {
         admin::ask(self.process.admin, method, path, Some(token.trim()), body)
     }
 
+    /// Where the control service listens.
+    pub(crate) fn control_address(&self) -> std::net::SocketAddr {
+        self.process.control.expect("the configuration has [control]")
+    }
+
     /// Asks the control service as the operator.
     pub(crate) fn control(&self, (method, path): (&str, &str), body: &str) -> AdminAnswer {
         let token = std::fs::read_to_string(self.data().join("operator.token"));
         let token = token.expect("the proxy made operator.token");
-        let control = self.process.control.expect("the configuration has [control]");
-        admin::ask(control, method, path, Some(token.trim()), body)
+        admin::ask(self.control_address(), method, path, Some(token.trim()), body)
     }
 
     /// A file of the data directory.

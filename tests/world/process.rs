@@ -34,9 +34,19 @@ impl Process {
 
     /// The same, with these variables.
     pub(crate) fn start_with(config: &Path, variables: &[(String, String)]) -> Self {
+        Self::start_as(config, &[], variables)
+    }
+
+    /// The same, with arguments besides.
+    pub(crate) fn start_as(
+        config: &Path,
+        arguments: &[&str],
+        variables: &[(String, String)],
+    ) -> Self {
         let mut child = sallygate()
             .args(["proxy", "--config"])
             .arg(config)
+            .args(arguments)
             .envs(variables.iter().cloned())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

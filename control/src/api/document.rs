@@ -29,11 +29,21 @@ pub(super) fn describe(api: TransformOpenApi<'_>) -> TransformOpenApi<'_> {
         description: Some("The session of a browser that signed in.".to_owned()),
         extensions: Default::default(),
     };
+    let bearer = |text: &str| SecurityScheme::Http {
+        scheme: "bearer".to_owned(),
+        bearer_format: None,
+        description: Some(text.to_owned()),
+        extensions: Default::default(),
+    };
+    let proxy = bearer("A token that a proxy signs with its key, for a minute.");
+    let enrollment = bearer("A token that lets one proxy in, once.");
     api.title("Sallygate control")
         .version(env!("CARGO_PKG_VERSION"))
         .description("Targets, connections, profiles, sandboxes, and what becomes of them.")
         .security_scheme("token", token)
         .security_scheme("session", session)
+        .security_scheme("proxy", proxy)
+        .security_scheme("enrollment", enrollment)
 }
 
 pub(super) fn routes(document: &OpenApi) -> Router<Control> {

@@ -14,6 +14,7 @@ mod definitions;
 mod discovery;
 mod document;
 mod idempotency;
+mod internal;
 mod log;
 mod login;
 mod metrics;
@@ -21,6 +22,7 @@ mod organisations;
 mod parameters;
 mod problem;
 mod profiles;
+mod proxies;
 mod questions;
 mod record;
 mod sandboxes;
@@ -63,6 +65,8 @@ pub fn router(control: &Control, metrics: &ApiMetrics) -> Router {
         .merge(questions::routes())
         .merge(sandboxes::routes())
         .merge(webhooks::routes())
+        .merge(proxies::routes())
+        .merge(internal::routes())
         .merge(record::routes());
     let router = operations
         .layer(middleware::from_fn(not_stored))

@@ -19,9 +19,10 @@ use super::problem::Problem;
 use crate::change;
 use crate::clock::rfc3339;
 use crate::domain::profile::{
-    self, Compiled, Draft, DraftBinding, Profile, Published, Version, Whose,
+    self, Canary, Compiled, Draft, DraftBinding, Profile, Published, Version, Whose,
 };
 use crate::domain::{DomainError, Issue};
+use crate::feed::{Missing, plan_key};
 use crate::service::Control;
 use crate::store::Access;
 
@@ -56,6 +57,18 @@ pub(super) fn routes() -> ApiRouter<Control> {
             &format!("{ONE}/publish"),
             post_with(publish, |o| o.id("publishProfile").summary("Put a version in force")),
         )
+        .api_route(
+            &format!("{ONE}/canary/promote"),
+            post_with(promote, |o| {
+                o.id("promoteCanary").summary("Let all sandboxes run what some of them run")
+            }),
+        )
+        .api_route(
+            &format!("{ONE}/canary/abort"),
+            post_with(abort, |o| {
+                o.id("abortCanary").summary("Let no sandbox run ahead of the others")
+            }),
+        )
 }
 
 /// A named set of bindings and policy.
@@ -72,6 +85,9 @@ struct View {
     /// The digest of the plan that is in force.
     #[serde(skip_serializing_if = "Option::is_none")]
     published_digest: Option<String>,
+    /// What some of the sandboxes run ahead of the others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    canary: Option<CanaryView>,
     revision: i64,
     created_at: String,
     updated_at: String,
@@ -85,10 +101,28 @@ impl From<Profile> for View {
             latest_version: it.latest_version,
             published_version: it.published_version,
             published_digest: it.published_digest,
+            canary: it.canary.map(CanaryView::from),
             revision: it.revision,
             created_at: rfc3339(it.created_ms),
             updated_at: rfc3339(it.updated_ms),
         }
+    }
+}
+
+/// A version that some of the sandboxes run.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "Canary")]
+struct CanaryView {
+    version: i64,
+    plan_digest: String,
+    /// Of a hundred sandboxes.
+    percent: u8,
+}
+
+impl From<Canary> for CanaryView {
+    fn from(it: Canary) -> Self {
+        Self { version: it.version, plan_digest: it.digest, percent: it.percent }
     }
 }
 
@@ -346,6 +380,31 @@ struct Publish {
     /// An older one is a rollback [default: the newest].
     #[serde(default)]
     version: Option<i64>,
+    /// How many of a hundred sandboxes run it; the others go on with what is in force
+    /// [default: all run it].
+    #[serde(default)]
+    #[schemars(range(min = 1, max = 99))]
+    percent: Option<u8>,
+}
+
+/// A live proxy that does not serve what was published.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "MissingProxy")]
+struct MissingView {
+    /// Absent: the proxy of the control service's own process.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    proxy_id: Option<String>,
+    name: String,
+    /// Why it refuses, where it does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+}
+
+impl From<Missing> for MissingView {
+    fn from(it: Missing) -> Self {
+        Self { proxy_id: it.proxy, name: it.name, reason: it.reason }
+    }
 }
 
 /// How long to wait.
@@ -359,6 +418,15 @@ struct Waiting {
 
 const WAIT_SECONDS_MAX: u64 = 30;
 
+impl Waiting {
+    fn patience(&self) -> Result<Duration, Problem> {
+        match self.wait.unwrap_or(0) {
+            wait if wait <= WAIT_SECONDS_MAX => Ok(Duration::from_secs(wait)),
+            _ => Err(Problem::bad_request(format!("`wait` is at most {WAIT_SECONDS_MAX}"))),
+        }
+    }
+}
+
 /// What is in force from now on.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -367,8 +435,12 @@ struct PublishedView {
     profile: View,
     version: i64,
     plan_digest: String,
-    /// Whether the proxy that is attached serves it. `false` also when none is attached.
+    /// Whether every live proxy serves it. `false` also when there is none.
     acknowledged: bool,
+    /// Live proxies that do not serve it, as far as was waited for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(default)]
+    waiting_for: Vec<MissingView>,
     warnings: Vec<Issue>,
 }
 
@@ -379,25 +451,71 @@ async fn publish(
     InPath(which): InPath<Which>,
     (InQuery(waiting), body): (InQuery<Waiting>, Body<Publish>),
 ) -> Result<Found<PublishedView>, Problem> {
-    let wait = waiting.wait.unwrap_or(0);
-    if wait > WAIT_SECONDS_MAX {
-        return Err(Problem::bad_request(format!("`wait` is at most {WAIT_SECONDS_MAX}")));
-    }
+    let patience = waiting.patience()?;
     let (act, of) = (writer.act(&control), (writer.organisation(), which.profile_id.as_str()));
+    let Publish { version, percent } = body.value;
     let published: Result<Published, DomainError> = change!(control.store, |transaction| {
-        let version = match body.value.version {
+        let version = match version {
             Some(version) => version,
             None => profile::find(transaction, of).await?.latest_version,
         };
         let with = (&act, &*control.registry);
-        profile::publish(transaction, with, of, (version, if_revision)).await
+        match percent {
+            Some(percent) => {
+                let wanted = (version, percent, if_revision);
+                profile::publish_canary(transaction, with, of, wanted).await
+            }
+            None => profile::publish(transaction, with, of, (version, if_revision)).await,
+        }
     });
-    let Published { profile, version, digest, warnings } = published?;
+    told(&control, published?, patience).await
+}
+
+/// Tells proxies, and waits for them.
+async fn told(
+    control: &Control,
+    published: Published,
+    patience: Duration,
+) -> Result<Found<PublishedView>, Problem> {
+    let Published { profile, version, digest: plan_digest, warnings } = published;
     control.feed.wake();
-    let plan = (profile.id.as_str(), digest.as_str());
-    let acknowledged = control.feed.serves(plan, Duration::from_secs(wait)).await;
+    let ahead = profile.canary.as_ref().is_some_and(|canary| canary.digest == plan_digest);
+    let plan = if ahead { plan_key(&profile.id) } else { profile.id.clone() };
+    let waited = control.feed.wait_for(control, (&plan, &plan_digest), patience).await?;
+    let acknowledged = waited.is_acknowledged();
+    let waiting_for = waited.missing.into_iter().map(MissingView::from).collect();
     let (revision, profile) = (profile.revision, View::from(profile));
-    let plan_digest = digest;
-    let view = PublishedView { profile, version, plan_digest, acknowledged, warnings };
+    let view = PublishedView { profile, version, plan_digest, acknowledged, waiting_for, warnings };
     Ok(Answer::at(&view, revision))
+}
+
+async fn promote(
+    State(control): State<Control>,
+    writer: Writer,
+    IfMatch(if_revision): IfMatch,
+    InPath(which): InPath<Which>,
+    InQuery(waiting): InQuery<Waiting>,
+) -> Result<Found<PublishedView>, Problem> {
+    let patience = waiting.patience()?;
+    let (act, of) = (writer.act(&control), (writer.organisation(), which.profile_id.as_str()));
+    let promoted: Result<Published, DomainError> = change!(control.store, |transaction| {
+        profile::promote_canary(transaction, &act, of, if_revision).await
+    });
+    told(&control, promoted?, patience).await
+}
+
+async fn abort(
+    State(control): State<Control>,
+    writer: Writer,
+    IfMatch(if_revision): IfMatch,
+    InPath(which): InPath<Which>,
+) -> Result<Found<View>, Problem> {
+    let (act, of) = (writer.act(&control), (writer.organisation(), which.profile_id.as_str()));
+    let aborted: Result<Profile, DomainError> = change!(control.store, |transaction| {
+        profile::abort_canary(transaction, &act, of, if_revision).await
+    });
+    let aborted = aborted?;
+    control.feed.wake();
+    let revision = aborted.revision;
+    Ok(Answer::at(&View::from(aborted), revision))
 }

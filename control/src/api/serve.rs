@@ -7,6 +7,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use super::{ApiMetrics, router};
+use crate::feed::Feed;
 use crate::service::Control;
 
 /// Why the API is not served.
@@ -29,12 +30,15 @@ pub struct Serving {
     pub metrics: ApiMetrics,
     stop: watch::Sender<bool>,
     task: tokio::task::JoinHandle<()>,
+    feed: Feed,
 }
 
 impl Serving {
     /// Takes no more requests, and returns when those under way are answered.
     pub async fn stop(self) {
         self.stop.send_replace(true);
+        // Proxies would listen for ever: they come back when somebody is here again.
+        self.feed.close();
         // It ends when the last connection does; whoever waits here has a limit of their own.
         let _ = self.task.await;
     }
@@ -46,6 +50,7 @@ pub async fn serve(control: Control, address: SocketAddr) -> Result<Serving, Ser
     let listening = |source| ServeError::Listen { address, source };
     let listener = TcpListener::bind(address).await.map_err(listening)?;
     let local = listener.local_addr().map_err(listening)?;
+    let feed = control.feed.clone();
     let router = router(&control, &metrics);
     let (stop, mut stopped) = watch::channel(false);
     let task = tokio::spawn(async move {
@@ -57,5 +62,5 @@ pub async fn serve(control: Control, address: SocketAddr) -> Result<Serving, Ser
             tracing::error!(%error, "the listener of the API ended");
         }
     });
-    Ok(Serving { address: local, metrics, stop, task })
+    Ok(Serving { address: local, metrics, stop, task, feed })
 }

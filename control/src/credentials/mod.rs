@@ -12,5 +12,6 @@ mod vault;
 pub use master::{MasterKeyError, MasterKeys};
 pub use plaintext::Plaintext;
 pub use rotate::Rotated;
+pub(crate) use seal::Key as SealingKey;
 pub use seal::Place;
 pub use vault::{INSTALLATION, Sealed, Sealer, Vault, VaultError};

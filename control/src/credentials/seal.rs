@@ -31,17 +31,17 @@ impl Place<'_> {
 }
 
 /// A key that seals and opens.
-pub(super) struct Key {
+pub(crate) struct Key {
     key: LessSafeKey,
     version: i64,
 }
 
 /// Something is wrong with the key, the place or the bytes; which is not said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct DoesNotOpen;
+pub(crate) struct DoesNotOpen;
 
 impl Key {
-    pub(super) fn new(version: i64, bytes: &[u8]) -> Option<Self> {
+    pub(crate) fn new(version: i64, bytes: &[u8]) -> Option<Self> {
         let key = LessSafeKey::new(UnboundKey::new(&AES_256_GCM, bytes).ok()?);
         Some(Self { key, version })
     }
@@ -51,7 +51,7 @@ impl Key {
     }
 
     /// Nonce, ciphertext, tag. `None`: the system has no randomness.
-    pub(super) fn seal(&self, place: Place<'_>, plaintext: &[u8]) -> Option<Vec<u8>> {
+    pub(crate) fn seal(&self, place: Place<'_>, plaintext: &[u8]) -> Option<Vec<u8>> {
         let mut nonce = [0u8; NONCE_LEN];
         rand::fill(&mut nonce).ok()?;
         let mut sealed = nonce.to_vec();
@@ -64,7 +64,7 @@ impl Key {
         Some(sealed)
     }
 
-    pub(super) fn open(&self, place: Place<'_>, sealed: &[u8]) -> Result<Plaintext, DoesNotOpen> {
+    pub(crate) fn open(&self, place: Place<'_>, sealed: &[u8]) -> Result<Plaintext, DoesNotOpen> {
         let (nonce, ciphertext) = sealed.split_at_checked(NONCE_LEN).ok_or(DoesNotOpen)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| DoesNotOpen)?;
         let mut buffer = Zeroizing::new(ciphertext.to_vec());

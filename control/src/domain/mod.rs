@@ -11,6 +11,7 @@ mod idempotency;
 pub mod organisation;
 mod page;
 pub mod profile;
+pub mod proxy;
 pub mod resolve;
 pub mod sandbox;
 pub mod target;

@@ -6,15 +6,22 @@
 use sallygate_compiler::plan::CredentialReference;
 use serde_json::{Map, Value as Json};
 
-use super::{DomainError, Fault, profile};
+use super::profile::{self, InForceOf};
+use super::{DomainError, Fault};
 use crate::credentials::{Place, Plaintext, Sealed, Vault};
+use crate::feed::runs_ahead;
 use crate::store::{Transaction, fetch_optional};
 use crate::values;
+
+/// After how long a proxy that serves an old plan may ask again.
+const RETRY_AFTER_MS: u64 = 250;
 
 /// Which credential, for which sandbox.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wanted {
     pub sandbox: String,
+    /// The digest of the plan that the proxy serves the sandbox by.
+    pub plan_digest: String,
     pub connection: String,
     pub secret_type: String,
     pub slot_key: Option<String>,
@@ -116,22 +123,38 @@ pub async fn note_use(
     Ok(())
 }
 
+/// The plan that this sandbox runs.
+fn digest_for(of: InForceOf, sandbox: &str) -> Option<String> {
+    match of.canary {
+        Some((digest, percent)) if runs_ahead(sandbox, percent) => Some(digest),
+        Some(_) | None => of.published,
+    }
+}
+
 /// The sandbox's organisation, when the sandbox runs and its plan has this credential.
 async fn organisation_of(
     transaction: &mut dyn Transaction,
     wanted: &Wanted,
     now_ms: i64,
 ) -> Result<String, DomainError> {
-    let sql = "SELECT s.organisation_id, s.expires_at, p.published_digest FROM sandboxes s \
-               JOIN profiles p ON p.id = s.profile_id \
-               WHERE s.id = $1 AND s.revoked_at IS NULL";
+    let sql = "SELECT organisation_id, expires_at, profile_id FROM sandboxes \
+               WHERE id = $1 AND revoked_at IS NULL";
     let row = fetch_optional(transaction, sql, values![&wanted.sandbox]).await?;
     let mut row = row.ok_or_else(|| refused("there is no such sandbox"))?;
     let (organisation, expires_ms) = (row.text()?, row.optional_integer()?);
     if expires_ms.is_some_and(|at| at <= now_ms) {
         return Err(refused("the sandbox has ended"));
     }
-    let digest = row.optional_text()?.ok_or_else(|| refused("the sandbox has no plan"))?;
+    let of = profile::in_force_of(transaction, &row.text()?).await?;
+    let digest = of.and_then(|of| digest_for(of, &wanted.sandbox));
+    let digest = digest.ok_or_else(|| refused("the sandbox has no plan"))?;
+    if digest != wanted.plan_digest {
+        // It was told, or is about to be: what the new plan has not the old one must not get.
+        let message = "the proxy serves another plan than the one in force";
+        let mut late = DomainError::new(Fault::Unavailable, "plan_out_of_date", message);
+        late.retry_after_ms = Some(RETRY_AFTER_MS);
+        return Err(late);
+    }
     let plan = profile::plan(transaction, &digest).await?;
     if plan.organization_id != organisation || !plan.credentials.iter().any(|r| wanted.is(r)) {
         return Err(refused("the sandbox's plan has no such credential"));

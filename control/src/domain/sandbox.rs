@@ -220,6 +220,21 @@ pub struct Live {
     pub token_sha256: Vec<u8>,
 }
 
+/// A sandbox that may run, of whichever organisation.
+pub async fn find_live(
+    transaction: &mut dyn Transaction,
+    id: &str,
+    now_ms: i64,
+) -> Result<Option<Live>, DomainError> {
+    let sql = "SELECT s.id, s.organisation_id, s.profile_id, s.sources, s.created_at, \
+               s.expires_at, s.revoked_at, s.revision, t.sha256 FROM sandboxes s \
+               JOIN sandbox_tokens t ON t.sandbox_id = s.id \
+               WHERE s.id = $1 AND s.revoked_at IS NULL \
+               AND (s.expires_at IS NULL OR s.expires_at > $2)";
+    let row = fetch_optional(transaction, sql, values![id, now_ms]).await?;
+    Ok(row.map(live_of).transpose()?)
+}
+
 /// Every sandbox that may run.
 pub async fn all_live(
     transaction: &mut dyn Transaction,
@@ -230,12 +245,13 @@ pub async fn all_live(
                JOIN sandbox_tokens t ON t.sandbox_id = s.id \
                WHERE s.revoked_at IS NULL AND (s.expires_at IS NULL OR s.expires_at > $1) \
                ORDER BY s.id";
-    let live = |mut row: Row| {
-        let sandbox = read(&mut row)?;
-        Ok(Live { sandbox, token_sha256: row.bytes()? })
-    };
     let rows = transaction.fetch(sql, values![now_ms]).await?;
-    Ok(rows.into_iter().map(live).collect::<Result<_, StoreError>>()?)
+    Ok(rows.into_iter().map(live_of).collect::<Result<_, StoreError>>()?)
+}
+
+fn live_of(mut row: Row) -> Result<Live, StoreError> {
+    let sandbox = read(&mut row)?;
+    Ok(Live { sandbox, token_sha256: row.bytes()? })
 }
 
 fn sandbox(mut row: Row) -> Result<Sandbox, StoreError> {

@@ -6,7 +6,7 @@
 //! and a bound on the answer.
 
 mod dns;
-mod tls;
+pub(crate) mod tls;
 
 use std::net::IpAddr;
 use std::sync::Arc;

@@ -7,7 +7,7 @@ use rustls_pki_types::CertificateDer;
 
 use super::OutboundError;
 
-pub(super) fn config(
+pub(crate) fn config(
     authorities: &[CertificateDer<'static>],
 ) -> Result<ClientConfig, OutboundError> {
     let mut roots = RootCertStore::empty();
@@ -19,6 +19,11 @@ pub(super) fn config(
     if roots.is_empty() {
         return Err(OutboundError::Trust);
     }
+    trusting(roots)
+}
+
+/// Verifies with these authorities and no others.
+pub(crate) fn trusting(roots: RootCertStore) -> Result<ClientConfig, OutboundError> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()

@@ -8,13 +8,14 @@ use super::database::{Access, Database, Transaction, fetch_optional};
 use crate::values;
 
 /// Steps in order; the first has version 1. `{bytes}` is how the database spells bytes.
-const STEPS: [(&str, &str); 6] = [
+const STEPS: [(&str, &str); 7] = [
     ("core", include_str!("migrations/0001_core.sql")),
     ("oauth", include_str!("migrations/0002_oauth.sql")),
     ("api", include_str!("migrations/0003_api.sql")),
     ("login", include_str!("migrations/0004_login.sql")),
     ("connect", include_str!("migrations/0005_connect.sql")),
     ("webhooks", include_str!("migrations/0006_webhooks.sql")),
+    ("fleet", include_str!("migrations/0007_fleet.sql")),
 ];
 
 /// What a migration did.

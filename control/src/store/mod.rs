@@ -20,7 +20,7 @@ pub use database::{Access, Database, Transaction, fetch_optional};
 pub use error::StoreError;
 pub use lease::Lease;
 pub use migrate::Migrated;
-pub use outbox::{Notice, Topic, tell};
+pub use outbox::{Notice, Told, Topic, notices_after, tell, told};
 pub use value::{Row, Value};
 
 /// How often a transaction that lost a race is tried, the first time included.
@@ -125,6 +125,11 @@ impl Store {
 
     pub fn database_name(&self) -> &'static str {
         self.database.name()
+    }
+
+    /// Whether other processes may write to it.
+    pub fn is_shared(&self) -> bool {
+        self.database.name() == "postgres"
     }
 
     /// Every table and column, spelt alike for both databases.

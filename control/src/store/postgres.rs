@@ -51,7 +51,12 @@ impl Database for PostgresDatabase {
             // A serializable transaction would see what was before it waited for the lock.
             Access::Locking | Access::Schema => "BEGIN ISOLATION LEVEL READ COMMITTED",
         };
-        Ok(Box::new(PostgresTransaction(self.pool.begin_with(begin).await?)))
+        // A task of its own: whoever asked may be dropped while the server answers, and sqlx gives
+        // a connection back to the pool as if its transaction had not begun.
+        let pool = self.pool.clone();
+        let beginning = tokio::spawn(async move { pool.begin_with(begin).await });
+        let begun = beginning.await.map_err(|_| sqlx::Error::WorkerCrashed)?;
+        Ok(Box::new(PostgresTransaction(begun?)))
     }
 
     fn name(&self) -> &'static str {

@@ -137,6 +137,7 @@ impl Scene {
             slot_key: reference.slot_key,
             resolver_key: reference.resolver_key,
             scope: reference.scope,
+            plan_digest: digest,
         }
     }
 

@@ -134,7 +134,8 @@ impl Scene {
         let route = json!({ "name": "read", "match": matching });
         let binding = json!({ "id": "api", "connectionId": connection, "routes": [route] });
         let version = json!({ "bindings": [binding] });
-        self.api.post(&format!("{PROFILES}/{profile}/versions"), version).await.expect(201);
+        let versions = format!("{PROFILES}/{profile}/versions");
+        let version = self.api.post(&versions, version).await.expect(201);
         let publish = format!("{PROFILES}/{profile}/publish");
         self.api.post(&publish, json!({ "version": 1 })).await.expect(200);
         let made = self.api.post("/v1/sandboxes", json!({ "profileId": profile })).await;
@@ -145,6 +146,7 @@ impl Scene {
             slot_key: None,
             resolver_key: None,
             scope: Map::new(),
+            plan_digest: version.get("planDigest"),
         }
     }
 

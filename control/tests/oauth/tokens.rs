@@ -13,7 +13,7 @@ use sallygate_control::oauth::{
     Provider, Refreshed, Refresher, authorization_url, keep_tokens,
 };
 use sallygate_control::outbound::{Outbound, Reach};
-use sallygate_control::store::{Access, Store, fetch_optional};
+use sallygate_control::store::{Access, Notice, Store, fetch_optional, notices_after};
 use sallygate_control::{change, values};
 use sallygate_definitions::contract::oauth::{ClientAuthentication, Pkce, Refresh};
 use serde_json::json;
@@ -48,6 +48,11 @@ struct Scene {
 static CONNECTIONS: AtomicU32 = AtomicU32::new(0);
 
 impl Scene {
+    async fn told(&self) -> Vec<Notice> {
+        let mut transaction = self.store.begin(Access::Read).await.unwrap();
+        notices_after(&mut *transaction, 0, 100).await.unwrap()
+    }
+
     async fn new(world: World) -> Self {
         let keys = tempfile::tempdir().unwrap();
         let vault = Vault::new(MasterKeys::create(&keys.path().join("master.key")).unwrap());
@@ -307,10 +312,8 @@ async fn two_replicas_refresh_once(world: World) {
     let again = scene.refresher().refresh(&client, (scene.whose(), 2), &at(NOW)).await.unwrap();
     assert_eq!(again, Refreshed::Now);
     assert_eq!(scene.status().await.0, "active");
-    let told = scene.store.waiting_notices(100).await.unwrap();
-    let about = |notice: &&sallygate_control::store::Notice| {
-        notice.payload == json!({ "connectionId": scene.connection })
-    };
+    let told = scene.told().await;
+    let about = |notice: &&Notice| notice.payload == json!({ "connectionId": scene.connection });
     assert_eq!(told.iter().filter(about).count(), 2, "proxies are told once per refresh");
 }
 
@@ -354,7 +357,7 @@ async fn what_the_provider_took_back_puts_the_connection_in_error(world: World) 
     let failed = scene.refresher().refresh(&client, (scene.whose(), 1), &at(NOW)).await;
     assert!(matches!(failed, Err(OAuthError::Refused("invalid_grant"))), "{failed:?}");
     assert_eq!(scene.status().await, ("error".to_owned(), Some("invalid_grant".to_owned())));
-    assert_eq!(scene.store.waiting_notices(100).await.unwrap().len(), 1);
+    assert_eq!(scene.told().await.len(), 1);
     assert_eq!(scene.refresher().due(i64::MAX / 2, 10).await.unwrap(), []);
 }
 

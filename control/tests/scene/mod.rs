@@ -31,7 +31,7 @@ pub(crate) const OPERATOR: &str = "sgo_operator-token-of-the-tests";
 
 pub(crate) struct Api {
     pub(crate) control: Control,
-    router: Router,
+    pub(crate) router: Router,
     now: Arc<AtomicI64>,
     _keys: TempDir,
     _world: World,

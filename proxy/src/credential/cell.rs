@@ -22,6 +22,8 @@ use crate::metrics::Metrics;
 
 /// How long a failure is answered from memory, so that a broken source is not hammered.
 const FAILURE_LIFE: Duration = Duration::from_secs(1);
+/// The same, where whoever resolves says when to ask again.
+const FAILURE_LIFE_MAX: Duration = Duration::from_secs(30);
 
 /// How often a credential is fetched that is out of date when it arrives.
 const FETCHES_MAX: u32 = 4;
@@ -38,13 +40,19 @@ pub(crate) struct Ready {
     refresh: Option<Duration>,
 }
 
-/// For whom a credential is wanted: the id of a sandbox.
-pub(crate) type Asker<'a> = &'a str;
+/// For whom a credential is wanted, and by which plan.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asker<'a> {
+    /// The id of a sandbox.
+    pub(crate) sandbox: &'a str,
+    pub(crate) plan_digest: &'a str,
+}
 
 /// A failure that is answered from memory.
 #[derive(Debug)]
 struct Failure {
     at: Instant,
+    life: Duration,
     epoch: u64,
     error: Arc<SourceError>,
 }
@@ -139,10 +147,12 @@ impl Cell {
         if self.refreshing.swap(true, Ordering::AcqRel) {
             return;
         }
-        let (cell, asker) = (Arc::clone(self), asker.to_owned());
+        let cell = Arc::clone(self);
+        let (sandbox, plan_digest) = (asker.sandbox.to_owned(), asker.plan_digest.to_owned());
         tokio::spawn(async move {
             // A failure keeps the credential that is here: it may still work.
-            let _ = cell.fetch(&asker).await;
+            let asker = Asker { sandbox: &sandbox, plan_digest: &plan_digest };
+            let _ = cell.fetch(asker).await;
             cell.refreshing.store(false, Ordering::Release);
         });
     }
@@ -162,7 +172,7 @@ impl Cell {
         let epoch = self.epoch.load(Ordering::Acquire);
         if let Some(failure) = failure.as_ref()
             && failure.epoch == epoch
-            && clock::now().duration_since(failure.at) < FAILURE_LIFE
+            && clock::now().duration_since(failure.at) < failure.life
         {
             return Err(Arc::clone(&failure.error));
         }
@@ -175,7 +185,8 @@ impl Cell {
                 // What is refused to one sandbox may be given to another.
                 let refused = matches!(*error, SourceError::Refused(_));
                 let at = clock::now();
-                let keep = Failure { at, epoch, error: Arc::clone(&error) };
+                let life = error.retry_after().unwrap_or(FAILURE_LIFE).min(FAILURE_LIFE_MAX);
+                let keep = Failure { at, life, epoch, error: Arc::clone(&error) };
                 *failure = Some(keep).filter(|_| !refused);
                 Err(error)
             }
@@ -201,7 +212,7 @@ impl Cell {
             self.invalidate(version);
         }
         let unsettled = "it changes faster than it can be fetched".to_owned();
-        Err(Arc::new(SourceError::Unavailable(unsettled)))
+        Err(Arc::new(SourceError::Unavailable(unsettled, None)))
     }
 
     fn count(&self, fetched: &Result<Fetched, SourceError>) {
@@ -259,6 +270,10 @@ mod tests {
         }
     }
 
+    fn by(sandbox: &str) -> Asker<'_> {
+        Asker { sandbox, plan_digest: "sha256:x" }
+    }
+
     type Answers = Vec<Result<&'static str, Unresolved>>;
 
     fn scripted(answers: Answers) -> (Arc<Cell>, Arc<Scripted>, mpsc::UnboundedReceiver<String>) {
@@ -283,7 +298,7 @@ mod tests {
         let (cell, resolver, mut questions) = scripted(vec![Ok("old"), Ok("new")]);
         let asking = tokio::spawn({
             let cell = Arc::clone(&cell);
-            async move { cell.resolve("sbx_1").await.unwrap() }
+            async move { cell.resolve(by("sbx_1")).await.unwrap() }
         });
         assert_eq!(questions.recv().await.as_deref(), Some("sbx_1"));
         cell.forget();
@@ -291,9 +306,9 @@ mod tests {
         questions.recv().await.unwrap();
         resolver.go.notify_one();
         assert_eq!(asking.await.unwrap().secret.expose(), b"new");
-        assert_eq!(cell.warm("sbx_1").unwrap().secret.expose(), b"new");
+        assert_eq!(cell.warm(by("sbx_1")).unwrap().secret.expose(), b"new");
         cell.forget();
-        assert!(cell.warm("sbx_1").is_none());
+        assert!(cell.warm(by("sbx_1")).is_none());
     }
 
     #[tokio::test]
@@ -301,23 +316,23 @@ mod tests {
         let refused = Unresolved::Refused("the sandbox has ended".into());
         let (cell, resolver, _questions) = scripted(vec![Err(refused), Ok("secret")]);
         resolver.go.notify_one();
-        assert!(matches!(*cell.resolve("sbx_1").await.unwrap_err(), SourceError::Refused(_)));
+        assert!(matches!(*cell.resolve(by("sbx_1")).await.unwrap_err(), SourceError::Refused(_)));
         resolver.go.notify_one();
-        assert_eq!(cell.resolve("sbx_2").await.unwrap().secret.expose(), b"secret");
+        assert_eq!(cell.resolve(by("sbx_2")).await.unwrap().secret.expose(), b"secret");
     }
 
     #[tokio::test]
     async fn a_failure_is_answered_from_memory_until_something_changes() {
-        let away = Unresolved::Unavailable("away".into());
+        let away = Unresolved::Unavailable { message: "away".into(), retry_after: None };
         let (cell, resolver, _questions) = scripted(vec![Err(away), Ok("secret")]);
         resolver.go.notify_one();
         for _ in 0..3 {
-            let failure = cell.resolve("sbx_1").await.unwrap_err();
-            assert!(matches!(*failure, SourceError::Unavailable(_)));
+            let failure = cell.resolve(by("sbx_1")).await.unwrap_err();
+            assert!(matches!(*failure, SourceError::Unavailable(..)));
         }
         cell.forget();
         resolver.go.notify_one();
-        assert_eq!(cell.resolve("sbx_1").await.unwrap().secret.expose(), b"secret");
+        assert_eq!(cell.resolve(by("sbx_1")).await.unwrap().secret.expose(), b"secret");
     }
 
     fn cell(words: &[&str]) -> Arc<Cell> {
@@ -342,7 +357,7 @@ mod tests {
             .map(|_| {
                 tokio::spawn({
                     let cell = Arc::clone(&cell);
-                    async move { cell.resolve("s").await.unwrap().version }
+                    async move { cell.resolve(by("s")).await.unwrap().version }
                 })
             })
             .collect();
@@ -355,12 +370,12 @@ mod tests {
     #[tokio::test]
     async fn only_the_invalidated_version_is_forgotten() {
         let cell = cell(&["printf", "%s%s", "pass", "phrase"]);
-        let first = cell.resolve("s").await.unwrap();
+        let first = cell.resolve(by("s")).await.unwrap();
         cell.invalidate(first.version + 1);
-        assert!(cell.warm("s").is_some());
+        assert!(cell.warm(by("s")).is_some());
         cell.invalidate(first.version);
-        assert!(cell.warm("s").is_none());
-        assert_eq!(cell.resolve("s").await.unwrap().version, 2);
+        assert!(cell.warm(by("s")).is_none());
+        assert_eq!(cell.resolve(by("s")).await.unwrap().version, 2);
         assert!(!format!("{cell:?}").contains("passphrase"));
     }
 }

@@ -4,10 +4,13 @@
 //! may have this credential.
 
 use std::fmt;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use sallygate_compiler::plan::CredentialReference;
 use serde_json::{Map, Value};
+
+use super::Asker;
 
 /// Which credential is wanted, and for whom.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,17 +23,20 @@ pub struct Wanted {
     pub scope: Map<String, Value>,
     /// The sandbox whose request needs it.
     pub sandbox: String,
+    /// The digest of the plan that lets the request through.
+    pub plan_digest: String,
 }
 
 impl Wanted {
-    pub(super) fn of(reference: &CredentialReference, sandbox: &str) -> Self {
+    pub(super) fn of(reference: &CredentialReference, asker: Asker<'_>) -> Self {
         Self {
             connection_id: reference.connection_id.clone(),
             secret_type: reference.secret_type.clone(),
             slot_key: reference.slot_key.clone(),
             resolver_key: reference.resolver_key.clone(),
             scope: reference.scope.clone(),
-            sandbox: sandbox.to_owned(),
+            sandbox: asker.sandbox.to_owned(),
+            plan_digest: asker.plan_digest.to_owned(),
         }
     }
 }
@@ -63,8 +69,9 @@ impl fmt::Debug for Resolved {
 pub enum Unresolved {
     /// Refused for good: what is still held of it is forgotten. The text names no secret.
     Refused(String),
-    /// Cannot be had now: what is still held of it may be used.
-    Unavailable(String),
+    /// Cannot be had now: what is still held of it may be used. It may be asked for again after
+    /// `retry_after`, where that is known.
+    Unavailable { message: String, retry_after: Option<Duration> },
 }
 
 /// Turns references into credentials.

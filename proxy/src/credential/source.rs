@@ -8,7 +8,7 @@ use sallygate_compiler::plan::CredentialReference;
 use sallygate_compiler::snapshot::{ConnectionSource, ValueSource};
 use tokio::io::AsyncReadExt;
 
-use super::{Resolver, Secret, Unresolved, Wanted};
+use super::{Asker, Resolver, Secret, Unresolved, Wanted};
 
 /// Longest credential: more than any provider's token, less than a header may hold.
 const VALUE_BYTES_MAX: u64 = 32 * 1024;
@@ -29,14 +29,33 @@ pub(crate) enum SourceError {
     CommandDeadline(String),
     #[error("it is refused: {0}")]
     Refused(String),
+    /// With when to ask again, where that is known.
     #[error("it cannot be resolved now: {0}")]
-    Unavailable(String),
+    Unavailable(String, Option<Duration>),
     #[error("the value is empty")]
     Empty,
     #[error("the value is longer than 32 KiB")]
     TooLong,
     #[error("the value cannot stand in a header")]
     NotPrintable,
+}
+
+impl SourceError {
+    /// After how long it may be asked again, where whoever resolves says so.
+    pub(super) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Unavailable(_, retry_after) => *retry_after,
+            Self::Environment(_)
+            | Self::File(..)
+            | Self::Command(..)
+            | Self::CommandStatus(_)
+            | Self::CommandDeadline(_)
+            | Self::Refused(_)
+            | Self::Empty
+            | Self::TooLong
+            | Self::NotPrintable => None,
+        }
+    }
 }
 
 /// Who gives a credential.
@@ -61,14 +80,16 @@ const RESOLVED_LIFE: Duration = Duration::from_secs(300);
 
 impl Source {
     /// Asks once, for this sandbox.
-    pub(crate) async fn fetch(&self, sandbox: &str) -> Result<Fetched, SourceError> {
+    pub(crate) async fn fetch(&self, asker: Asker<'_>) -> Result<Fetched, SourceError> {
         match self {
             Self::Value(own) => Ok(Fetched { secret: fetch(&own.value).await?, life: None }),
             Self::Resolver(resolver, reference) => {
-                let resolved = resolver.resolve(&Wanted::of(reference, sandbox)).await;
+                let resolved = resolver.resolve(&Wanted::of(reference, asker)).await;
                 let resolved = resolved.map_err(|unresolved| match unresolved {
                     Unresolved::Refused(why) => SourceError::Refused(why),
-                    Unresolved::Unavailable(why) => SourceError::Unavailable(why),
+                    Unresolved::Unavailable { message, retry_after } => {
+                        SourceError::Unavailable(message, retry_after)
+                    }
                 })?;
                 let told = resolved.life_seconds.map(Duration::from_secs);
                 let life = told.map_or(RESOLVED_LIFE, |told| told.min(RESOLVED_LIFE));

@@ -130,7 +130,7 @@ fn journey(session: &mut Session, x: &Exchange) -> Journey {
 async fn renew_credentials(x: &mut Exchange) -> Result<()> {
     x.bytes_in = 0;
     let Some(permit) = x.permit.as_ref() else { return Ok(()) };
-    let asker = x.sandbox.as_ref().map_or("", |sandbox| &*sandbox.id);
+    let asker = inject::asker(x.sandbox.as_deref());
     match inject::resolve(permit, asker, &mut x.credential_cache).await {
         Ok(credentials) => {
             x.credentials = credentials;

@@ -105,7 +105,7 @@ impl Gateway {
         drop(generation);
         let permit = self.authorize(session, x, &head).await?;
         x.timings.matched();
-        let asker = x.sandbox.as_ref().map_or("", |sandbox| &*sandbox.id);
+        let asker = inject::asker(x.sandbox.as_deref());
         x.credentials = inject::resolve(&permit, asker, &mut x.credential_cache).await?;
         x.timings.resolved(x.credential_cache);
         sigv4::prepare(&permit, (session, &head), x).await?;

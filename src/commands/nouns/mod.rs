@@ -1,7 +1,9 @@
-//! `target`, `connection`, `profile`, `sandbox`, `webhook`: what the control service has, over its API.
+//! `target`, `connection`, `profile`, `sandbox`, `webhook`, `fleet`: what the control service has, over
+//! its API.
 
 mod connect;
 pub(crate) mod connection;
+pub(crate) mod fleet;
 pub(crate) mod profile;
 pub(crate) mod sandbox;
 pub(crate) mod target;
@@ -126,7 +128,7 @@ fn object(path: &Path) -> Result<Map<String, Value>, Failure> {
         .map_err(|error| Failure::Usage(format!("`{}`: {error}", path.display())))
 }
 
-fn read(path: &Path) -> Result<String, Failure> {
+pub(crate) fn read(path: &Path) -> Result<String, Failure> {
     let at = |error| failed(format_args!("`{}`: {error}", path.display()));
     let mut text = String::new();
     if path == Path::new("-") {

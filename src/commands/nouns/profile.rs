@@ -25,6 +25,10 @@ pub(crate) enum Command {
     Compile(FromFile),
     /// Put a version in force; an older one is a rollback
     Publish(Publish),
+    /// Let all sandboxes run what some of them run ahead of the others
+    Promote(One),
+    /// Let no sandbox run ahead of the others any more
+    Abort(One),
 }
 
 #[derive(Debug, clap::Args)]
@@ -53,7 +57,10 @@ pub(crate) struct Publish {
     /// Which version [default: the newest]
     #[arg(long)]
     version: Option<u64>,
-    /// Wait up to so many seconds until the proxy serves it
+    /// Only for so many of a hundred sandboxes; the others go on with what is in force
+    #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(1..=99))]
+    percent: Option<u8>,
+    /// Wait up to so many seconds until every live proxy serves it
     #[arg(long, value_name = "SECONDS", default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=10))]
     wait: u64,
     #[command(flatten)]
@@ -76,6 +83,8 @@ pub(crate) fn run(command: &Command) -> Outcome {
             post(options, "compile", &["planDigest", "errors", "warnings"])
         }
         Command::Publish(options) => publish(options),
+        Command::Promote(one) => canary(one, "promote"),
+        Command::Abort(one) => canary(one, "abort"),
     }
 }
 
@@ -86,8 +95,14 @@ fn post(options: &FromFile, verb: &str, columns: &[&str]) -> Outcome {
 }
 
 fn publish(options: &Publish) -> Outcome {
-    let body = json!({ "version": options.version });
+    let body = json!({ "version": options.version, "percent": options.percent });
     let path = format!("{ALL}/{}/publish?wait={}", segment(&options.id)?, options.wait);
-    let columns = ["version", "planDigest", "acknowledged"];
+    let columns = ["version", "planDigest", "acknowledged", "waitingFor"];
     options.common.show(Request { method: Method::POST, path, body: Some(&body) }, &columns)
+}
+
+fn canary(One { id, common }: &One, verb: &str) -> Outcome {
+    let path = format!("{ALL}/{}/canary/{verb}", segment(id)?);
+    let columns = ["id", "version", "publishedVersion", "planDigest"];
+    common.show(Request { method: Method::POST, path, body: None }, &columns)
 }

@@ -226,7 +226,7 @@ pub async fn delete(
     changed(transaction, act, of).await
 }
 
-/// Bindings of the newest and of the published versions, as `profile/binding`.
+/// Bindings of the newest version and of those in force, as `profile/binding`.
 async fn bindings_in_use(
     transaction: &mut dyn Transaction,
     id: &str,
@@ -234,7 +234,8 @@ async fn bindings_in_use(
     let sql = "SELECT DISTINCT p.name || '/' || b.id FROM bindings b \
                JOIN profiles p ON p.id = b.profile_id \
                WHERE b.connection_id = $1 \
-               AND (b.version = p.latest_version OR b.version = p.published_version) \
+               AND (b.version = p.latest_version OR b.version = p.published_version \
+               OR b.version = p.canary_version) \
                ORDER BY 1 LIMIT 20";
     let rows = transaction.fetch(sql, values![id]).await?;
     Ok(rows.into_iter().map(|mut row| row.text()).collect::<Result<_, _>>()?)

@@ -1,6 +1,7 @@
 //! Profiles: named sets of bindings and policy. Their versions are immutable, and each of them
 //! compiled when it was written.
 
+mod canary;
 mod publish;
 mod snapshot;
 mod table;
@@ -14,7 +15,8 @@ use crate::id::IdKind;
 use crate::store::{Row, StoreError, Transaction, fetch_optional};
 use crate::values;
 
-pub use publish::{Published, plan, publish, published_plans};
+pub use canary::{Canary, abort_canary, promote_canary, publish_canary};
+pub use publish::{InForceOf, Published, all_in_force, in_force_of, plan, publish};
 pub use snapshot::{Compiled, Draft, DraftBinding, Whose, compile};
 pub use table::{Which, table};
 pub use version::{Version, add_version, draft_of, find_version, list_versions};
@@ -30,6 +32,8 @@ pub struct Profile {
     pub published_version: Option<i64>,
     /// The digest of the plan that is in force.
     pub published_digest: Option<String>,
+    /// What some of the sandboxes run ahead of the others.
+    pub canary: Option<Canary>,
     pub revision: i64,
     pub created_ms: i64,
     pub updated_ms: i64,
@@ -66,7 +70,8 @@ pub async fn find(
     (organisation, id): (&str, &str),
 ) -> Result<Profile, DomainError> {
     let sql = "SELECT id, organisation_id, name, latest_version, published_version, \
-               published_digest, revision, created_at, updated_at FROM profiles \
+               published_digest, canary_version, canary_digest, canary_percent, revision, \
+               created_at, updated_at FROM profiles \
                WHERE id = $1 AND organisation_id = $2";
     let row = fetch_optional(transaction, sql, values![id, organisation]).await?;
     Ok(profile(row.ok_or_else(|| DomainError::not_found("profile"))?)?)
@@ -78,7 +83,8 @@ pub async fn list(
     page: &Page,
 ) -> Result<PageOf<Profile>, DomainError> {
     let sql = "SELECT id, organisation_id, name, latest_version, published_version, \
-               published_digest, revision, created_at, updated_at FROM profiles \
+               published_digest, canary_version, canary_digest, canary_percent, revision, \
+               created_at, updated_at FROM profiles \
                WHERE organisation_id = $1 AND id > $2 ORDER BY id LIMIT $3";
     let rows = transaction.fetch(sql, values![organisation, &page.after, page.fetch()]).await?;
     let items = rows.into_iter().map(profile).collect::<Result<_, _>>()?;
@@ -93,6 +99,7 @@ fn profile(mut row: Row) -> Result<Profile, StoreError> {
         latest_version: row.integer()?,
         published_version: row.optional_integer()?,
         published_digest: row.optional_text()?,
+        canary: Canary::read(&mut row)?,
         revision: row.integer()?,
         created_ms: row.integer()?,
         updated_ms: row.integer()?,

@@ -6,11 +6,11 @@ use serde_json::json;
 
 use super::snapshot::{Compiled, Whose, compile};
 use super::version::draft_of;
-use super::{Profile, find};
+use super::{Canary, Profile, find};
 use crate::domain::audit::{self, Change};
 use crate::domain::target::check_revision;
 use crate::domain::{Act, DomainError, Fault, Issue};
-use crate::store::{Topic, Transaction, fetch_optional, tell};
+use crate::store::{Row, StoreError, Topic, Transaction, fetch_optional, tell};
 use crate::values;
 
 /// What is in force from now on.
@@ -31,17 +31,11 @@ pub async fn publish(
 ) -> Result<Published, DomainError> {
     let before = find(transaction, (organisation, id)).await?;
     check_revision(Some(before.revision), if_revision)?;
-    let draft = draft_of(transaction, &before, version).await?;
-    let whose = Whose { organisation, profile: id, version };
-    let Compiled { plan, errors, warnings } = compile(transaction, registry, whose, &draft).await?;
-    let Some(plan) = plan.filter(|_| errors.is_empty()) else {
-        return Err(DomainError::invalid(errors));
-    };
-    let digest = plan.digest.clone();
-    let keep = "INSERT INTO plans (digest, body, created_at) VALUES ($1, $2, $3) \
-                ON CONFLICT (digest) DO NOTHING";
-    transaction.execute(keep, values![&digest, plan.to_canonical_json(), act.now_ms]).await?;
+    let kept = keep_plan(transaction, (act, registry), &before, version).await?;
+    let (digest, warnings) = kept;
+    // Whatever ran ahead of the others does so no more.
     let write = "UPDATE profiles SET published_version = $2, published_digest = $3, \
+                 canary_version = NULL, canary_digest = NULL, canary_percent = NULL, \
                  revision = revision + 1, updated_at = $4 WHERE id = $1";
     transaction.execute(write, values![id, version, &digest, act.now_ms]).await?;
     let change = Change {
@@ -58,6 +52,26 @@ pub async fn publish(
     Ok(Published { profile, version, digest, warnings })
 }
 
+/// Compiles a version with what there is now, and stores the plan: its digest, and what is advised.
+pub(super) async fn keep_plan(
+    transaction: &mut dyn Transaction,
+    (act, registry): (&Act, &Registry),
+    profile: &Profile,
+    version: i64,
+) -> Result<(String, Vec<Issue>), DomainError> {
+    let draft = draft_of(transaction, profile, version).await?;
+    let whose = Whose { organisation: &profile.organisation, profile: &profile.id, version };
+    let Compiled { plan, errors, warnings } = compile(transaction, registry, whose, &draft).await?;
+    let Some(plan) = plan.filter(|_| errors.is_empty()) else {
+        return Err(DomainError::invalid(errors));
+    };
+    let digest = plan.digest.clone();
+    let keep = "INSERT INTO plans (digest, body, created_at) VALUES ($1, $2, $3) \
+                ON CONFLICT (digest) DO NOTHING";
+    transaction.execute(keep, values![&digest, plan.to_canonical_json(), act.now_ms]).await?;
+    Ok((digest, warnings))
+}
+
 /// The plan with this digest.
 pub async fn plan(transaction: &mut dyn Transaction, digest: &str) -> Result<Plan, DomainError> {
     let sql = "SELECT body FROM plans WHERE digest = $1";
@@ -66,12 +80,40 @@ pub async fn plan(transaction: &mut dyn Transaction, digest: &str) -> Result<Pla
     read_plan(&row.text()?)
 }
 
-/// Every plan that is in force.
-pub async fn published_plans(transaction: &mut dyn Transaction) -> Result<Vec<Plan>, DomainError> {
-    let sql = "SELECT b.body FROM profiles p JOIN plans b ON b.digest = p.published_digest \
-               ORDER BY p.id";
+/// Which plans the sandboxes of a profile run, by their digests.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InForceOf {
+    pub profile: String,
+    pub published: Option<String>,
+    /// With how many percent of the sandboxes run it.
+    pub canary: Option<(String, u8)>,
+}
+
+/// Every profile with something in force.
+pub async fn all_in_force(
+    transaction: &mut dyn Transaction,
+) -> Result<Vec<InForceOf>, DomainError> {
+    let sql = "SELECT id, published_digest, canary_version, canary_digest, canary_percent \
+               FROM profiles WHERE published_digest IS NOT NULL ORDER BY id";
     let rows = transaction.fetch(sql, Vec::new()).await?;
-    rows.into_iter().map(|mut row| read_plan(&row.text()?)).collect()
+    Ok(rows.into_iter().map(in_force).collect::<Result<_, _>>()?)
+}
+
+/// What is in force of a profile.
+pub async fn in_force_of(
+    transaction: &mut dyn Transaction,
+    id: &str,
+) -> Result<Option<InForceOf>, DomainError> {
+    let sql = "SELECT id, published_digest, canary_version, canary_digest, canary_percent \
+               FROM profiles WHERE id = $1";
+    let row = fetch_optional(transaction, sql, values![id]).await?;
+    Ok(row.map(in_force).transpose()?)
+}
+
+fn in_force(mut row: Row) -> Result<InForceOf, StoreError> {
+    let (profile, published) = (row.text()?, row.optional_text()?);
+    let canary = Canary::read(&mut row)?.map(|canary| (canary.digest, canary.percent));
+    Ok(InForceOf { profile, published, canary })
 }
 
 fn read_plan(body: &str) -> Result<Plan, DomainError> {

@@ -18,6 +18,7 @@ use zeroize::Zeroizing;
 use super::{Exchange, Permit, forward, sigv4};
 use crate::credential::{Asker, Presented, Ready, ReadyInjection};
 use crate::denial::{Code, Denial};
+use crate::plan::Sandbox;
 
 /// What a client must not say about where its request comes from or goes to. Compared with the
 /// few fields that a request has, because removing each of these by name costs a look-up each.
@@ -42,6 +43,14 @@ fn is_forged(name: &str) -> bool {
     ) || name == "proxy"
         || name.starts_with("proxy-")
         || name.starts_with("x-sallygate-")
+}
+
+/// For whom credentials are asked: the sandbox, as the plan in force lets it through.
+pub(super) fn asker(sandbox: Option<&Sandbox>) -> Asker<'_> {
+    match sandbox {
+        Some(sandbox) => Asker { sandbox: &sandbox.id, plan_digest: &sandbox.plan.digest },
+        None => Asker { sandbox: "", plan_digest: "" },
+    }
 }
 
 /// The credentials of a route, one for each injection. Waits only when a cell is cold.
