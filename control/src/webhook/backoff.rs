@@ -2,8 +2,8 @@
 
 use aws_lc_rs::rand;
 
-/// The first one is made at once; with eleven waits after it, the last is more than a day later.
-pub const ATTEMPTS_MAX: i64 = 12;
+/// The first one is made at once; with twelve waits after it, the last is more than a day later.
+pub const ATTEMPTS_MAX: i64 = 13;
 
 const FIRST_MS: i64 = 5_000;
 const FACTOR: i64 = 3;

@@ -17,6 +17,7 @@ use sallygate_control::login::{
 use sallygate_control::outbound::Reach;
 use sallygate_control::service::Control;
 use sallygate_control::store::{Access, Store};
+use sallygate_control::webhook::Webhooks;
 use sallygate_control::{change, values};
 use sallygate_definitions::Registry;
 use std::sync::Arc;
@@ -249,6 +250,7 @@ impl Api {
             clock: Clock::system(),
             feed: Feed::default(),
             login: None,
+            webhooks: Webhooks::new(&Reach::default()).unwrap(),
         };
         control.prepare("sgo_operator-token-of-the-tests").await.unwrap();
         let login = has_login.then(|| Arc::new(login));
