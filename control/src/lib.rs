@@ -20,3 +20,4 @@ pub mod private_file;
 pub mod service;
 pub mod store;
 pub mod token;
+pub mod transfer;
