@@ -8,6 +8,8 @@ pub mod api;
 pub mod authority;
 pub mod bundle;
 pub mod clock;
+pub mod compatibility;
+pub mod contracts;
 pub mod credentials;
 pub mod domain;
 pub mod feed;
@@ -21,3 +23,7 @@ pub mod service;
 pub mod store;
 pub mod token;
 pub mod transfer;
+pub mod variables;
+
+/// What the service calls itself.
+pub const SERVICE: &str = "sallygate-control";
