@@ -23,8 +23,9 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    approval, audit, ca, completions, control as control_command, db, definition, doctor, down,
-    env, explain, internal, keys, nouns, policy, proxy, run, status, tail, up, version,
+    approval, audit, ca, completions, contracts, control as control_command, db, definition,
+    doctor, down, env, explain, internal, keys, nouns, policy, proxy, run, status, tail, up,
+    version,
 };
 use crate::exit::{Failure, Outcome};
 
@@ -61,6 +62,8 @@ enum Command {
     /// What integrations look like
     #[command(subcommand)]
     Definition(definition::Command),
+    /// Every surface that crosses a boundary
+    Contracts(contracts::Options),
     /// Deployments of definitions, in the control service
     #[command(subcommand)]
     Target(nouns::target::Command),
@@ -149,6 +152,7 @@ fn dispatch(command: &Command) -> Outcome {
         Command::Tail(options) => tail::run(options),
         Command::Policy(command) => policy::run(command),
         Command::Definition(command) => definition::run(command),
+        Command::Contracts(options) => contracts::run(options),
         Command::Target(command) => nouns::target::run(command),
         Command::Connection(command) => nouns::connection::run(command),
         Command::Profile(command) => nouns::profile::run(command),

@@ -32,6 +32,7 @@ pub enum IdKind {
     WebhookDelivery,
     Proxy,
     ProxyEnrollment,
+    Instance,
 }
 
 impl IdKind {
@@ -56,6 +57,7 @@ impl IdKind {
             Self::WebhookDelivery => "whd_",
             Self::Proxy => "prx_",
             Self::ProxyEnrollment => "pen_",
+            Self::Instance => "ins_",
         }
     }
 }

@@ -8,7 +8,9 @@ pub mod api;
 pub mod authority;
 pub mod bundle;
 pub mod clock;
+pub mod compatibility;
 pub mod connect;
+pub mod contracts;
 pub mod credentials;
 pub mod domain;
 pub mod feed;
@@ -25,4 +27,9 @@ mod resolver;
 pub mod service;
 pub mod store;
 pub mod token;
+pub mod transfer;
+pub mod variables;
 pub mod webhook;
+
+/// What the service calls itself.
+pub const SERVICE: &str = "sallygate-control";

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use sallygate_control::clock::wall_ms;
-use sallygate_control::store::{Location, Store};
+use sallygate_control::store::{DatabaseUrl, Location, Store};
+use sallygate_control::transfer::{Copied, TransferError, transfer};
 
 use crate::exit::{Failure, Outcome, failed};
 use crate::place::Place;
@@ -13,10 +14,20 @@ use crate::{control, print, running, runtime};
 pub(crate) enum Command {
     /// Bring the schema to this version
     Migrate(Place),
+    /// Copy everything of the embedded database to an empty one of PostgreSQL
+    MigrateTo(MigrateTo),
     /// Copy the embedded database while it is in use
     Backup(File),
     /// Put a copy in the place of the embedded database
     Restore(Restore),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct MigrateTo {
+    /// `postgres://…`; `-`: one line of standard input, so that no password is on a command line
+    url: String,
+    #[command(flatten)]
+    place: Place,
 }
 
 #[derive(Debug, clap::Args)]
@@ -41,6 +52,7 @@ pub(crate) struct Restore {
 pub(crate) fn run(command: &Command) -> Outcome {
     match command {
         Command::Migrate(place) => migrate(place),
+        Command::MigrateTo(options) => migrate_to(options),
         Command::Backup(options) => backup(options),
         Command::Restore(options) => restore(options),
     }
@@ -55,6 +67,42 @@ fn migrate(place: &Place) -> Outcome {
         store.close().await;
         Ok(())
     })
+}
+
+fn migrate_to(options: &MigrateTo) -> Outcome {
+    let url = match options.url.as_str() {
+        "-" => std::io::read_to_string(std::io::stdin())?.trim().to_owned(),
+        url => url.to_owned(),
+    };
+    if !["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {
+        return Err(Failure::Usage("the other database is `postgres://…`".to_owned()));
+    }
+    let data_dir = options.place.data_dir();
+    let path = control::embedded(&data_dir);
+    if !path.exists() {
+        return Err(Failure::NotFound(format!("there is no `{}`", path.display())));
+    }
+    // What it writes meanwhile would stay behind.
+    if running::find(&data_dir).is_some() {
+        return Err(Failure::Conflict("something runs from there: stop it first".to_owned()));
+    }
+    let copied = runtime::block_on(async {
+        let from = Store::open(&Location::Sqlite(path), wall_ms()).await.map_err(failed)?;
+        let there = Location::Postgres(DatabaseUrl::new(url));
+        let to = Store::open(&there, wall_ms()).await.map_err(failed)?;
+        let copied = transfer(&from, &to).await.map_err(|error| match error {
+            TransferError::NotEmpty(_) => Failure::Conflict(error.to_string()),
+            error => failed(error),
+        });
+        from.close().await;
+        to.close().await;
+        copied
+    })?;
+    for Copied { table, rows } in copied {
+        print::data(format_args!("{table:<24} {rows}"));
+    }
+    print::talk("from now on start it with DATABASE_URL; master.key stays where it is");
+    Ok(())
 }
 
 /// The embedded database of a place; PostgreSQL has tools of its own.

@@ -86,8 +86,13 @@ pub(crate) async fn open(data_dir: &Path, registry: Registry) -> Result<Control,
 pub(crate) fn location(data_dir: &Path) -> Location {
     match environment::database_url() {
         Some(url) => Location::Postgres(DatabaseUrl::new(url)),
-        None => Location::Sqlite(data_dir.join(DATABASE)),
+        None => Location::Sqlite(embedded(data_dir)),
     }
+}
+
+/// Where the embedded database of a data directory is.
+pub(crate) fn embedded(data_dir: &Path) -> PathBuf {
+    data_dir.join(DATABASE)
 }
 
 /// Where the master key of a data directory is.

@@ -42,6 +42,7 @@ use axum::response::Response;
 
 use crate::service::Control;
 
+pub use discovery::SURFACES;
 pub use metrics::ApiMetrics;
 pub use problem::Problem;
 pub use serve::{ServeError, Serving, serve};
@@ -70,7 +71,7 @@ pub fn router(control: &Control, metrics: &ApiMetrics) -> Router {
         .merge(record::routes());
     let router = operations
         .layer(middleware::from_fn(not_stored))
-        .merge(discovery::routes(metrics.clone()))
+        .merge(discovery::routes(control, metrics.clone()))
         .finish_api_with(&mut document, document::describe);
     router
         .merge(document::routes(&document))

@@ -57,6 +57,17 @@ pub trait Transaction: Send {
         values: Vec<Value>,
     ) -> Result<Vec<Row>, StoreError>;
 
+    /// As `execute`, with a statement made of the names of tables and columns: nothing that came
+    /// from outside may be part of it.
+    async fn execute_built(&mut self, sql: String, values: Vec<Value>) -> Result<u64, StoreError>;
+
+    /// As `fetch`, with a statement made as for `execute_built`.
+    async fn fetch_built(
+        &mut self,
+        sql: String,
+        values: Vec<Value>,
+    ) -> Result<Vec<Row>, StoreError>;
+
     /// A statement without values that this program wrote, such as one of a migration.
     async fn define(&mut self, sql: String) -> Result<(), StoreError>;
 

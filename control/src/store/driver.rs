@@ -26,6 +26,25 @@ macro_rules! transaction {
                 query.fetch_all(&mut *self.0).await?.iter().map($row).collect()
             }
 
+            async fn execute_built(
+                &mut self,
+                sql: String,
+                values: Vec<$crate::store::Value>,
+            ) -> Result<u64, $crate::store::StoreError> {
+                // Names of tables and columns of our own schema, and places for values.
+                let query = sqlx::query_with(sqlx::AssertSqlSafe(sql), arguments(values)?);
+                Ok(query.execute(&mut *self.0).await?.rows_affected())
+            }
+
+            async fn fetch_built(
+                &mut self,
+                sql: String,
+                values: Vec<$crate::store::Value>,
+            ) -> Result<Vec<$crate::store::Row>, $crate::store::StoreError> {
+                let query = sqlx::query_with(sqlx::AssertSqlSafe(sql), arguments(values)?);
+                query.fetch_all(&mut *self.0).await?.iter().map($row).collect()
+            }
+
             async fn define(&mut self, sql: String) -> Result<(), $crate::store::StoreError> {
                 // Only migrations come here, whose text is part of this program.
                 sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut *self.0).await?;

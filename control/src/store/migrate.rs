@@ -68,8 +68,16 @@ async fn applied(transaction: &mut dyn Transaction) -> Result<i64, StoreError> {
     Ok(found)
 }
 
-fn newest() -> i64 {
+/// The newest version of the schema.
+pub fn newest() -> i64 {
     i64::try_from(STEPS.len()).unwrap_or(i64::MAX)
+}
+
+/// The tables that the steps make, in the order in which they do: what is referred to comes first.
+pub(super) fn tables() -> Vec<&'static str> {
+    const MAKE: &str = "CREATE TABLE ";
+    let texts = STEPS.iter().flat_map(|(_, text)| text.split(MAKE).skip(1));
+    texts.filter_map(|text| text.split([' ', '(', '\n']).next()).collect()
 }
 
 /// A step's statements, spelt for a database.

@@ -11,6 +11,7 @@ mod migrate;
 mod outbox;
 mod postgres;
 mod sqlite;
+mod table;
 mod value;
 
 use std::path::{Path, PathBuf};
@@ -19,8 +20,9 @@ use std::sync::Arc;
 pub use database::{Access, Database, Transaction, fetch_optional};
 pub use error::StoreError;
 pub use lease::Lease;
-pub use migrate::Migrated;
+pub use migrate::{Migrated, newest as schema_version};
 pub use outbox::{Notice, Told, Topic, notices_after, tell, told};
+pub use table::{Column, Table};
 pub use value::{Row, Value};
 
 /// How often a transaction that lost a race is tried, the first time included.
@@ -135,6 +137,19 @@ impl Store {
     /// Every table and column, spelt alike for both databases.
     pub async fn schema(&self) -> Result<Vec<String>, StoreError> {
         self.database.schema().await
+    }
+
+    /// Every table but the one of the migrations, those that are referred to first.
+    pub async fn tables(&self) -> Result<Vec<Table>, StoreError> {
+        let names = migrate::tables();
+        table::of_schema(&self.database.schema().await?, &names)
+    }
+
+    /// A transaction that keeps other processes from migrating until it ends.
+    pub async fn begin_alone(&self) -> Result<Box<dyn Transaction>, StoreError> {
+        let mut transaction = self.database.begin(Access::Schema).await?;
+        self.database.lock_schema(&mut *transaction).await?;
+        Ok(transaction)
     }
 
     pub async fn begin(&self, access: Access) -> Result<Box<dyn Transaction>, StoreError> {

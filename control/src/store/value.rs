@@ -101,6 +101,21 @@ impl Row {
         Self { values: values.into_iter() }
     }
 
+    /// The next column, as a value of the type of `like`.
+    pub fn value(&mut self, like: &Value) -> Result<Value, StoreError> {
+        Ok(match (like, self.values.next().ok_or(StoreError::Shape)?) {
+            (Value::Text(_), Some(Cell::Text(text))) => Value::Text(Some(text)),
+            (Value::Integer(_), Some(Cell::Integer(integer))) => Value::Integer(Some(integer)),
+            (Value::Bytes(_), Some(Cell::Bytes(bytes))) => Value::Bytes(Some(bytes)),
+            (Value::Text(_), None) => Value::Text(None),
+            (Value::Integer(_), None) => Value::Integer(None),
+            (Value::Bytes(_), None) => Value::Bytes(None),
+            (Value::Text(_) | Value::Integer(_) | Value::Bytes(_), Some(_)) => {
+                return Err(StoreError::Shape);
+            }
+        })
+    }
+
     pub fn text(&mut self) -> Result<String, StoreError> {
         self.optional_text()?.ok_or(StoreError::Shape)
     }

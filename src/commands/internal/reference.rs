@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::CommandFactory;
 use sallygate_compiler::diagnostic::{CODES, CodeSpec};
+use sallygate_control::{compatibility, contracts, variables};
 use sallygate_definitions::source::SourceFile;
 use sallygate_definitions::{Definition, Registry, page};
 use sallygate_proxy::limits::Limits;
@@ -61,9 +62,18 @@ fn pages() -> Vec<(String, String)> {
         ("policy.md", policy()),
         ("definition.schema.json", super::schema::definition()),
         ("plan.schema.json", super::schema::plan()),
+        ("../ENVIRONMENT.md", variables::page()),
+        ("../../.env.example", variables::example()),
+        ("../../COMPATIBILITY_MATRIX.md", compatibility::page(&Registry::builtin())),
     ];
     let fixed = fixed.map(|(name, text)| (name.to_owned(), text));
-    fixed.into_iter().chain(integrations()).collect()
+    fixed.into_iter().chain(contracts()).chain(integrations()).collect()
+}
+
+/// The page about all contracts.
+fn contracts() -> Option<(String, String)> {
+    let entries = contracts::all(&Registry::builtin()).ok()?;
+    Some(("../INTEGRATIONS.md".to_owned(), contracts::page(&entries)))
 }
 
 /// A page about each definition that comes with the program.
