@@ -219,10 +219,10 @@ impl RunningUpstream {
 
     /// The credential as the proxy is given it.
     pub(crate) fn secret(&self) -> String {
-        match &self.plan.inject {
-            Inject::Aws => aws_server::session(self.canary()),
-            _ => self.canary().value().to_owned(),
+        if matches!(self.plan.inject, Inject::Aws) {
+            return aws_server::session(self.canary());
         }
+        self.canary().value().to_owned()
     }
 
     /// Lets one waiting response go on by one part.
