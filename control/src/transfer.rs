@@ -30,6 +30,9 @@ pub struct Copied {
     pub rows: i64,
 }
 
+/// Tables in which the schema itself puts a row: what is counted in them begins there.
+const SEEDED: [&str; 2] = ["feed_position", "webhook_sequence"];
+
 /// Copies every row of `from` to `to`, in one transaction there: both have the newest schema, and
 /// `to` has no rows. The copy is kept when every row arrived and the chain of the audit holds.
 pub async fn transfer(from: &Store, to: &Store) -> Result<Vec<Copied>, TransferError> {
@@ -40,7 +43,9 @@ pub async fn transfer(from: &Store, to: &Store) -> Result<Vec<Copied>, TransferE
     let mut reading = from.begin(Access::Read).await?;
     let mut writing = to.begin_alone().await?;
     for table in &tables {
-        if count(&mut *writing, table).await? != 0 {
+        if SEEDED.contains(&table.name.as_str()) {
+            writing.execute_built(format!("DELETE FROM {}", table.name), Vec::new()).await?;
+        } else if count(&mut *writing, table).await? != 0 {
             return Err(TransferError::NotEmpty(table.name.clone()));
         }
     }
