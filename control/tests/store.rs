@@ -16,6 +16,7 @@ on_both_databases!(
     a_step_that_was_changed_after_it_was_applied_is_refused,
     many_starts_at_once_make_the_schema_once,
     what_is_not_committed_is_not_there,
+    what_is_broken_off_while_it_begins_is_not_open,
     every_type_comes_back_as_it_was,
     a_row_that_must_be_unique_is_a_conflict,
     a_row_whose_owner_is_missing_is_a_conflict,
@@ -100,6 +101,24 @@ async fn what_is_not_committed_is_not_there(world: World) {
     });
     assert!(failed.is_err());
     assert_eq!(count(&store).await, 0);
+}
+
+async fn what_is_broken_off_while_it_begins_is_not_open(world: World) {
+    let store = world.store().await;
+    for at in 0..60 {
+        let mut beginning = Box::pin(store.begin(Access::Read));
+        let mut polls: i32 = at % 6;
+        std::future::poll_fn(|context| {
+            polls -= 1;
+            let ready = polls < 0 || beginning.as_mut().poll(context).is_ready();
+            if ready { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+        })
+        .await;
+        drop(beginning);
+        // What only reads would refuse this.
+        assert_eq!(add(&store, &format!("org_{at}"), &at.to_string()).await.unwrap(), 1);
+    }
+    assert_eq!(count(&store).await, 60);
 }
 
 async fn every_type_comes_back_as_it_was(world: World) {

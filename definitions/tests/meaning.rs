@@ -271,3 +271,57 @@ fn a_schema_has_no_keyword_that_is_not_kept() {
         );
     }
 }
+
+#[test]
+fn a_definition_names_the_client_of_its_targets() {
+    const OAUTH: &str = r#"
+[[connectionMethods]]
+kind = "oauth2AuthorizationCode"
+id = "oauth"
+label = "OAuth"
+
+[oauth2AuthorizationCode]
+authorizationUrl = "{{target.baseUrl}}/authorize"
+tokenUrl = "{{target.baseUrl}}/token"
+"#;
+    let properties = |names: &[(&str, &str)]| {
+        let property =
+            |(schema, name): &(&str, &str)| format!("[{schema}.properties.{name}]\ntype = \"string\"\n");
+        names.iter().map(property).collect::<String>()
+    };
+    let all = [
+        ("targetConfigSchema", "clientId"),
+        ("targetConfigSchema", "redirectUri"),
+        ("targetSecretSchema", "clientSecret"),
+    ];
+    let whole = format!("{BASE}{OAUTH}{}", properties(&all));
+    assert_eq!(codes(&whole), []);
+    for missing in 0..all.len() {
+        let some: Vec<_> = all.iter().enumerate().filter(|(at, _)| *at != missing).collect();
+        let some: Vec<_> = some.into_iter().map(|(_, name)| *name).collect();
+        let found = codes(&format!("{BASE}{OAUTH}{}", properties(&some)));
+        let kind = ("INVALID_DEFINITION".to_owned(), "connectionMethods[1].kind".to_owned());
+        assert_eq!(found, [kind], "{missing}");
+    }
+    let unknown = whole.replace("{{target.baseUrl}}/token", "{{target.url}}/token");
+    let place = ("INVALID_DEFINITION".to_owned(), "oauth2AuthorizationCode.tokenUrl".to_owned());
+    assert_eq!(codes(&unknown), [place]);
+}
+
+#[test]
+fn a_secret_is_narrowed_by_what_a_binding_has() {
+    let rule = "secretType = \"api_key\", present";
+    let narrowed = |scope: &str| {
+        codes(&BASE.replace(rule, &format!("secretType = \"api_key\", scope = {scope}, present")))
+    };
+    assert_eq!(narrowed(r#"{ projects = "{{binding.projects}}", access = "{{binding.access}}" }"#), []);
+    let field = "compileBinding.origins[0].inject[0].scope";
+    for (scope, at) in [
+        (r#"{ projects = "{{binding.none}}" }"#, "projects"),
+        (r#"{ projects = "all of {{binding.projects}}" }"#, "projects"),
+        (r#"{ deep = { access = "{{binding.acess}}" } }"#, "deep.access"),
+    ] {
+        let place = ("INVALID_DEFINITION".to_owned(), format!("{field}.{at}"));
+        assert_eq!(narrowed(scope), [place], "{scope}");
+    }
+}

@@ -5,16 +5,19 @@
     reason = "a test fails where what it relies on is not there"
 )]
 
+use crate::login::config;
 use crate::on_both_databases;
 use crate::provider::browser::Browser;
 use crate::provider::{Provider, provider};
 use crate::scene::{Answer, Api};
-use crate::world::{self, World};
+use crate::world::{self, NOW, World};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use sallygate_control::clock::wall_ms;
 use sallygate_control::connect::{CameBack, Connect, Who};
 use sallygate_control::credentials::{Place, Plaintext, Sealed};
 use sallygate_control::domain::resolve::Wanted;
+use sallygate_control::login::{Finish, Login, SESSION_COOKIE};
 use sallygate_control::renewal::Renewal;
 use sallygate_control::store::{Access, fetch_optional};
 use sallygate_control::values;
@@ -37,6 +40,7 @@ on_both_databases!(
     a_person_connects_on_another_device,
     a_program_connects_by_itself,
     the_provider_is_told_of_a_deleted_connection,
+    the_browser_that_began_it_ends_it,
 );
 
 const REDIRECT: &str = "https://control.example/callback";
@@ -567,4 +571,62 @@ async fn the_provider_is_told_of_a_deleted_connection(world: World) {
     assert_eq!(renewal.pass().await.unwrap().told, 0);
     let audit = scene.audit().await;
     assert!(audit.contains("connection.revoke_token") && !audit.contains(&token));
+}
+
+/// Somebody's session, as their browser has it: the cookie, and what pages send with it.
+async fn sign_in(scene: &Scene, who: &str) -> (String, String) {
+    let control = &scene.api.control;
+    let login = Login::new(config(), control.store.clone(), control.vault.clone()).unwrap();
+    let now = control.clock.now_ms();
+    let started = login.start("/", now).await.unwrap();
+    let back = Browser::new(provider()).visit(&format!("{}&login_hint={who}", started.url)).await;
+    let (state, code) = (parameter(&back, "state").unwrap(), parameter(&back, "code"));
+    let cookie = started.cookie.as_str();
+    let finish = Finish { state: &state, code: code.as_deref(), issuer: None, cookie };
+    let token = login.finish(finish, now).await.unwrap().token;
+    (format!("{SESSION_COOKIE}={}", token.expose()), token.csrf())
+}
+
+async fn the_browser_that_began_it_ends_it(world: World) {
+    let scene = Scene::new(world).await;
+    // Whoever signs in does so by the clock of the provider.
+    scene.api.pass_time(wall_ms() - NOW);
+    let (ada, csrf) = sign_in(&scene, "ada").await;
+    let (again, _) = sign_in(&scene, "ada").await;
+    let begin = async || {
+        let path = scene.path("oauth2/start");
+        let ask = scene.api.ask("POST", &path).json(named("Mine")).without("authorization");
+        let ask = ask.header("cookie", ada.clone());
+        ask.header("x-csrf-token", csrf.clone()).send().await.expect(201)
+    };
+    let consent = async |started: Answer, who: &str| {
+        let url = format!("{}&login_hint={who}", started.get("authorizationUrl"));
+        Browser::new(provider()).visit(&url).await
+    };
+    let visit = async |back: &Url, cookie: Option<&str>| {
+        let path = format!("/v1/integration/callback?{}", back.query().unwrap());
+        let ask = scene.api.ask("GET", &path).without("authorization");
+        let ask = if let Some(cookie) = cookie { ask.header("cookie", cookie) } else { ask };
+        let page = ask.send().await;
+        let code = parameter(back, "code").unwrap_or_else(|| "no code".to_owned());
+        assert!(!page.text.contains(&code), "{}", page.text);
+        assert_eq!(page.headers["referrer-policy"], "no-referrer");
+        assert_eq!(page.headers["cache-control"], "no-store");
+        page
+    };
+    let back = consent(begin().await, "ada").await;
+    // Neither another browser, nor another session of the same person, and nothing is spent by it.
+    for stranger in [None, Some(again.as_str()), Some("__Host-sallygate-session=sgs_x")] {
+        let page = visit(&back, stranger).await.expect(200);
+        assert!(page.text.contains("Copy the address"), "{}", page.text);
+    }
+    assert_eq!(scene.count().await, 0);
+    let page = visit(&back, Some(&ada)).await.expect(200);
+    assert!(page.text.contains("<h1>Connected</h1>"), "{}", page.text);
+    assert_eq!(scene.count().await, 1);
+    assert!(visit(&back, Some(&ada)).await.text.contains("Copy the address"), "it is spent");
+    let denied = consent(begin().await, "nobody").await;
+    let page = visit(&denied, Some(&ada)).await.expect(409);
+    assert!(page.text.contains("consent_denied"), "{}", page.text);
+    assert_eq!(scene.count().await, 1);
 }

@@ -53,7 +53,7 @@ impl Back {
     }
 }
 
-fn config() -> LoginConfig {
+pub(crate) fn config() -> LoginConfig {
     let provider = provider();
     let rule = |claim: &str, value: &str, role, organisation: Option<&str>| RoleRule {
         claim: claim.to_owned(),
