@@ -5,6 +5,7 @@
     reason = "a test fails where what it relies on is not there"
 )]
 
+#[expect(dead_code, reason = "every test file uses its part of the scene")]
 mod scene;
 mod world;
 

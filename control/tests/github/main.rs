@@ -322,7 +322,7 @@ async fn an_installation_that_is_gone_is_seen_to_be(world: World) {
     scene.github.known.lock().unwrap().installations.clear();
     assert!(scene.resolve(&wanted).await.is_err());
     assert_eq!(scene.status(&connection).await.0, "error");
-    let told = scene.api.control.store.waiting_notices(100).await.unwrap();
+    let told = scene.api.notices().await;
     assert!(told.iter().any(|notice| notice.payload == json!({ "connectionId": connection })));
 }
 

@@ -458,7 +458,7 @@ async fn what_the_provider_took_back_is_seen_and_mended(world: World) {
     assert_eq!((&seen["status"], &seen["statusReason"]), (&json!("error"), &json!("invalid_grant")));
     let metrics = scene.api.get("/metrics").await.expect(200).text;
     assert!(metrics.contains("sallygate_connections{status=\"error\"} 1"), "{metrics}");
-    let told = scene.api.control.store.waiting_notices(100).await.unwrap();
+    let told = scene.api.notices().await;
     assert!(told.iter().any(|notice| notice.payload == json!({ "connectionId": connection })));
     assert_eq!(scene.resolve(&wanted).await, Err("credential_refused"));
     assert_eq!(renewal.pass().await.unwrap().failed, 0, "nobody tries any more");

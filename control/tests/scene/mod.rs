@@ -19,6 +19,7 @@ use sallygate_control::credentials::{MasterKeys, Vault};
 use sallygate_control::feed::Feed;
 use sallygate_control::outbound::Reach;
 use sallygate_control::service::Control;
+use sallygate_control::store::{Access, Notice, notices_after};
 use sallygate_control::webhook::Webhooks;
 use sallygate_definitions::Registry;
 use serde_json::{Value, json};
@@ -105,6 +106,12 @@ impl Api {
         control.prepare(OPERATOR).await.expect("a first start");
         let router = router(&control, &ApiMetrics::new().expect("metrics"));
         Self { control, router, now, _keys: keys, _world: world }
+    }
+
+    /// What proxies are told, or are about to be.
+    pub(crate) async fn notices(&self) -> Vec<Notice> {
+        let mut transaction = self.control.store.begin(Access::Read).await.expect("a store");
+        notices_after(&mut *transaction, 0, 1000).await.expect("notices")
     }
 
     pub(crate) fn pass_time(&self, ms: i64) {

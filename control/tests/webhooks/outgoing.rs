@@ -291,12 +291,12 @@ async fn a_provider_that_takes_the_credential_back_ends_the_use_of_its_connectio
     let seconds = crate::world::NOW / 1000;
     stage.send(&SLACK.sent_at(SECRET, ("", seconds), &body)).await.expect(202);
     assert_eq!(stage.api.get(&one).await.expect(200).body["status"], "active");
-    let waiting = stage.api.control.store.waiting_notices(100).await.expect("notices").len();
+    let waiting = stage.api.notices().await.len();
     stage.work().await;
     let shown = stage.api.get(&one).await.expect(200).body;
     assert_eq!(shown["status"], "error");
     assert_eq!(shown["statusReason"], "the provider said `slack.tokens_revoked`");
-    let notices = stage.api.control.store.waiting_notices(100).await.expect("notices");
+    let notices = stage.api.notices().await;
     assert_eq!(notices.len(), waiting + 1, "proxies let go of its credential");
     let about = |notice: &sallygate_control::store::Notice| {
         notice.payload["connectionId"] == stage.connection.as_str()
