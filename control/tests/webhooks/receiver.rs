@@ -85,7 +85,7 @@ impl Receiver {
     pub(crate) fn reach(&self) -> Reach {
         let range = |text: &str| text.parse().expect("a range");
         let allow_ranges = vec![range("127.0.0.0/8"), range("::1/128")];
-        Reach { allow_ranges, authorities: vec![self.authority.clone()] }
+        Reach { allow_ranges, authorities: vec![self.authority.clone()], ..Reach::default() }
     }
 
     /// The next answer that has none yet; 200 when nothing is said.
