@@ -90,9 +90,9 @@ fn migrate_to(options: &MigrateTo) -> Outcome {
         let from = Store::open(&Location::Sqlite(path), wall_ms()).await.map_err(failed)?;
         let there = Location::Postgres(DatabaseUrl::new(url));
         let to = Store::open(&there, wall_ms()).await.map_err(failed)?;
-        let copied = transfer(&from, &to).await.map_err(|error| match error {
-            TransferError::NotEmpty(_) => Failure::Conflict(error.to_string()),
-            error => failed(error),
+        let copied = transfer(&from, &to).await.map_err(|error| {
+            let conflicts = matches!(error, TransferError::NotEmpty(_));
+            if conflicts { Failure::Conflict(error.to_string()) } else { failed(error) }
         });
         from.close().await;
         to.close().await;

@@ -11,6 +11,7 @@ mod connections;
 mod definitions;
 mod discovery;
 mod document;
+mod fabric;
 mod idempotency;
 mod log;
 mod login;
@@ -37,7 +38,7 @@ use axum::response::Response;
 
 use crate::service::Control;
 
-pub use discovery::SURFACES;
+pub use fabric::SURFACES;
 pub use metrics::ApiMetrics;
 pub use problem::Problem;
 pub use serve::{ServeError, Serving, serve};
@@ -61,7 +62,8 @@ pub fn router(control: &Control, metrics: &ApiMetrics) -> Router {
         .merge(record::routes());
     let router = operations
         .layer(middleware::from_fn(not_stored))
-        .merge(discovery::routes(control, metrics.clone()))
+        .merge(discovery::routes(metrics.clone()))
+        .merge(fabric::routes(control))
         .finish_api_with(&mut document, document::describe);
     router
         .merge(document::routes(&document))
