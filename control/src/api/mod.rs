@@ -13,6 +13,7 @@ mod connections;
 mod definitions;
 mod discovery;
 mod document;
+mod fabric;
 mod idempotency;
 mod internal;
 mod log;
@@ -42,7 +43,7 @@ use axum::response::Response;
 
 use crate::service::Control;
 
-pub use discovery::SURFACES;
+pub use fabric::SURFACES;
 pub use metrics::ApiMetrics;
 pub use problem::Problem;
 pub use serve::{ServeError, Serving, serve};
@@ -71,7 +72,8 @@ pub fn router(control: &Control, metrics: &ApiMetrics) -> Router {
         .merge(record::routes());
     let router = operations
         .layer(middleware::from_fn(not_stored))
-        .merge(discovery::routes(control, metrics.clone()))
+        .merge(discovery::routes(metrics.clone()))
+        .merge(fabric::routes(control))
         .finish_api_with(&mut document, document::describe);
     router
         .merge(document::routes(&document))
