@@ -10,6 +10,7 @@ mod lease;
 mod migrate;
 mod outbox;
 mod postgres;
+mod rows;
 mod sqlite;
 mod table;
 mod value;
@@ -22,6 +23,7 @@ pub use error::StoreError;
 pub use lease::Lease;
 pub use migrate::{Migrated, newest as schema_version};
 pub use outbox::{Notice, Told, Topic, notices_after, tell, told};
+pub use rows::many;
 pub use table::{Column, Table};
 pub use value::{Row, Value};
 

@@ -1,16 +1,19 @@
 //! What came in and what goes out, byte for byte, sealed: for as long as a verification or a
 //! delivery may have to be repeated, and no longer.
 
+use std::sync::LazyLock;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use sallygate_definitions::webhook::Delivery;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
+use super::ingest::ROWS;
 use super::receive::Arrival;
 use crate::credentials::{Place, Plaintext, Sealed, Sealer, Vault};
 use crate::domain::DomainError;
-use crate::store::{Access, Store, Transaction, fetch_optional};
+use crate::store::{Access, Store, Transaction, Value, fetch_optional, many};
 use crate::values;
 
 /// How long contents are kept.
@@ -60,18 +63,37 @@ fn place(subject: &str) -> Place<'_> {
     Place { table: "webhook_contents", row: subject, column: "ciphertext" }
 }
 
-pub(super) async fn keep(
-    transaction: &mut dyn Transaction,
+/// A row of the table, ready to be written.
+pub(super) fn sealed(
     sealer: &Sealer,
     (organisation, subject): (&str, &str),
     (content, now_ms): (&Plaintext, i64),
-) -> Result<(), DomainError> {
+) -> Result<Vec<Value>, DomainError> {
     let Sealed { key_version, ciphertext } = sealer.seal(place(subject), content)?;
-    let sql = "INSERT INTO webhook_contents (subject, organisation_id, key_version, ciphertext, \
-               created_at) VALUES ($1, $2, $3, $4, $5)";
-    let values = values![subject, organisation, key_version, ciphertext, now_ms];
-    transaction.execute(sql, values).await?;
+    Ok(values![subject, organisation, key_version, ciphertext, now_ms])
+}
+
+/// Writes one row, or [`ROWS`] of them.
+pub(super) async fn write(
+    transaction: &mut dyn Transaction,
+    rows: Vec<Vec<Value>>,
+) -> Result<(), DomainError> {
+    const HEAD: &str = "INSERT INTO webhook_contents (subject, organisation_id, key_version, \
+                        ciphertext, created_at)";
+    static ONE: LazyLock<String> = LazyLock::new(|| many(HEAD, (1, 5), ""));
+    static ROW: LazyLock<String> = LazyLock::new(|| many(HEAD, (ROWS, 5), ""));
+    let sql = if rows.len() == ROWS { &*ROW } else { &*ONE };
+    transaction.execute(sql, rows.into_iter().flatten().collect()).await?;
     Ok(())
+}
+
+pub(super) async fn keep(
+    transaction: &mut dyn Transaction,
+    sealer: &Sealer,
+    about: (&str, &str),
+    content: (&Plaintext, i64),
+) -> Result<(), DomainError> {
+    write(transaction, vec![sealed(sealer, about, content)?]).await
 }
 
 /// `None` when it was deleted because of its age.

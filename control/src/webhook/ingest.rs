@@ -2,23 +2,26 @@
 //! hundred. Nobody waits for more of them to come: whatever came while the last commit was under way
 //! is the next one.
 
-use std::collections::HashMap;
-use std::sync::OnceLock;
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
+use std::sync::{LazyLock, OnceLock};
 
 use tokio::sync::{mpsc, oneshot};
 
 use super::content;
 use super::queue::{self, JobKind, NewJob};
-use crate::credentials::{Plaintext, Sealer, Vault};
+use crate::credentials::{Plaintext, Vault};
 use crate::domain::{DomainError, Fault};
 use crate::id::{Id, IdKind};
-use crate::store::{Access, Store, Transaction, fetch_optional};
+use crate::store::{Access, Store, Transaction, fetch_optional, many};
 use crate::token::sha256_hex;
 use crate::values;
 
 /// Calls that wait for their commit; more are told to come again.
 const WAITING_MAX: usize = 1024;
 const BATCH_MAX: usize = 128;
+/// Rows that one statement writes.
+pub(super) const ROWS: usize = 16;
 const BATCH_BYTES_MAX: usize = 32 << 20;
 /// Longer ids and keys stand for themselves by their hash.
 const TEXT_BYTES_MAX: usize = 200;
@@ -131,20 +134,54 @@ async fn write(
 ) -> Result<Vec<Written>, DomainError> {
     let mut held = store.begin(Access::Locking).await?;
     let transaction = &mut *held;
-    let mut sequence = sequences(transaction, events.len()).await?;
+    let first = sequences(transaction, events.len()).await?;
+    let mut numbered = Vec::with_capacity(events.len());
+    for (event, sequence) in events.iter().zip(first..) {
+        let id = Id::new(IdKind::WebhookEvent, event.received_ms);
+        let id = id.map_err(|_| DomainError::randomness())?.to_string();
+        numbered.push(Numbered { event, id, sequence });
+    }
+    let mut new = HashSet::new();
+    for rows in pieces(&numbered) {
+        new.extend(write_events(transaction, rows).await?);
+    }
     let mut sealers = HashMap::new();
-    let mut written = Vec::with_capacity(events.len());
-    for event in events {
-        let owner = event.organisation.as_str();
-        if !sealers.contains_key(owner) {
-            sealers.insert(owner, vault.sealer(transaction, owner).await?);
-        }
-        let Some(sealer) = sealers.get(owner) else { continue };
-        written.push(write_one(transaction, sealer, (event, sequence)).await?);
-        sequence += 1;
+    let mut contents = Vec::new();
+    for one in numbered.iter().filter(|one| new.contains(&one.id)) {
+        let owner = one.event.organisation.as_str();
+        let sealer = match sealers.entry(owner) {
+            Entry::Occupied(there) => there.into_mut(),
+            Entry::Vacant(place) => place.insert(vault.sealer(transaction, owner).await?),
+        };
+        let about = (owner, one.id.as_str());
+        contents.push(content::sealed(sealer, about, (&one.event.content, one.event.received_ms))?);
+    }
+    for rows in pieces(&contents) {
+        content::write(transaction, rows.to_vec()).await?;
+    }
+    let jobs: Vec<_> = numbered.iter().filter(|one| new.contains(&one.id)).collect();
+    for rows in pieces(&jobs) {
+        write_jobs(transaction, rows).await?;
     }
     held.commit().await?;
-    Ok(written)
+    let written = |one: &Numbered<'_>| {
+        if new.contains(&one.id) { Written::New } else { Written::Duplicate }
+    };
+    Ok(numbered.iter().map(written).collect())
+}
+
+/// An event with its id and its place in the order.
+struct Numbered<'e> {
+    event: &'e NewEvent,
+    id: String,
+    sequence: i64,
+}
+
+/// Pieces of a size for which there is a statement.
+fn pieces<T>(rows: &[T]) -> impl Iterator<Item = &[T]> {
+    let whole = rows.len() / ROWS * ROWS;
+    let (whole, rest) = rows.split_at_checked(whole).unwrap_or((rows, &[]));
+    whole.chunks(ROWS).chain(rest.chunks(1))
 }
 
 /// The first of as many numbers. The row stays locked until the commit, so that events become
@@ -157,52 +194,66 @@ async fn sequences(transaction: &mut dyn Transaction, count: usize) -> Result<i6
     Ok(row.integer()? - count + 1)
 }
 
-async fn write_one(
+/// Writes events that are not there; the ids of those that were written.
+async fn write_events(
     transaction: &mut dyn Transaction,
-    sealer: &Sealer,
-    (event, sequence): (&NewEvent, i64),
-) -> Result<Written, DomainError> {
-    let now_ms = event.received_ms;
-    let id = Id::new(IdKind::WebhookEvent, now_ms).map_err(|_| DomainError::randomness())?;
-    let sql = "INSERT INTO webhook_events (id, sequence, organisation_id, connection_id, \
-               target_key, definition, external_delivery_id, external_event_id, \
-               provider_event_type, event_type, source_order_key, transport, occurred_at, \
-               received_at, round) \
-               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, 1) \
-               ON CONFLICT (connection_id, external_delivery_id) DO NOTHING";
-    let order_key = event.source_order_key.as_deref().map(bounded);
-    let values = values![
-        id.as_str(),
-        sequence,
-        &event.organisation,
-        &event.connection,
-        &event.target_key,
-        &event.definition,
-        bounded(&event.external_delivery_id),
-        bounded(&event.external_event_id),
-        bounded(&event.provider_event_type),
-        bounded(&event.event_type),
-        order_key.as_deref(),
-        event.transport,
-        event.occurred_at.as_deref(),
-        now_ms,
-    ];
-    if transaction.execute(sql, values).await? == 0 {
-        return Ok(Written::Duplicate);
+    rows: &[Numbered<'_>],
+) -> Result<Vec<String>, DomainError> {
+    const HEAD: &str = "INSERT INTO webhook_events (id, sequence, organisation_id, connection_id, \
+                        target_key, definition, external_delivery_id, external_event_id, \
+                        provider_event_type, event_type, source_order_key, transport, \
+                        occurred_at, received_at, round)";
+    const TAIL: &str = "ON CONFLICT (connection_id, external_delivery_id) DO NOTHING RETURNING id";
+    static ONE: LazyLock<String> = LazyLock::new(|| many(HEAD, (1, 15), TAIL));
+    static ROW: LazyLock<String> = LazyLock::new(|| many(HEAD, (ROWS, 15), TAIL));
+    let mut values = Vec::new();
+    for Numbered { event, id, sequence } in rows {
+        values.extend(values![
+            id,
+            *sequence,
+            &event.organisation,
+            &event.connection,
+            &event.target_key,
+            &event.definition,
+            bounded(&event.external_delivery_id),
+            bounded(&event.external_event_id),
+            bounded(&event.provider_event_type),
+            bounded(&event.event_type),
+            event.source_order_key.as_deref().map(bounded).as_deref(),
+            event.transport,
+            event.occurred_at.as_deref(),
+            event.received_ms,
+            1,
+        ]);
     }
-    let about = (event.organisation.as_str(), id.as_str());
-    content::keep(transaction, sealer, about, (&event.content, now_ms)).await?;
-    let order_key = order_key.map(|key| format!("{}/{key}", event.connection));
-    let job = NewJob {
-        subject: id.as_str(),
-        organisation: &event.organisation,
-        kind: JobKind::Event,
-        sequence,
-        order_key: order_key.as_deref(),
-        lane: &event.connection,
+    let sql = if rows.len() == ROWS { &*ROW } else { &*ONE };
+    let written = transaction.fetch(sql, values).await?;
+    Ok(written.into_iter().map(|mut row| row.text()).collect::<Result<_, _>>()?)
+}
+
+async fn write_jobs(
+    transaction: &mut dyn Transaction,
+    rows: &[&Numbered<'_>],
+) -> Result<(), DomainError> {
+    let key = |one: &Numbered<'_>| {
+        let key = one.event.source_order_key.as_deref().map(bounded);
+        key.map(|key| format!("{}/{key}", one.event.connection))
     };
-    queue::add(transaction, job, now_ms).await?;
-    Ok(Written::New)
+    let keys: Vec<Option<String>> = rows.iter().map(|one| key(one)).collect();
+    let job = |(one, key): (&&Numbered<'_>, &Option<String>)| {
+        let event = one.event;
+        let job = NewJob {
+            subject: &one.id,
+            organisation: &event.organisation,
+            kind: JobKind::Event,
+            sequence: one.sequence,
+            order_key: key.as_deref(),
+            lane: &event.connection,
+        };
+        queue::values_of(job, event.received_ms)
+    };
+    let values = rows.iter().zip(&keys).map(job).collect::<Result<Vec<_>, _>>()?;
+    queue::add_new(transaction, values).await
 }
 
 /// What a provider says of itself, as it can be kept: PostgreSQL has no NUL in a text, and no long

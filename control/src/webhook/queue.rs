@@ -5,11 +5,14 @@
 //! date, and changes nothing. Jobs with one order key are claimed one after the other, in the
 //! sequence of their events; one that is given up no longer holds up those behind it.
 
+use std::sync::LazyLock;
+
 use aws_lc_rs::rand;
 
 use super::backoff::{self, ATTEMPTS_MAX};
+use super::ingest::ROWS;
 use crate::domain::{DomainError, Page, PageOf};
-use crate::store::{Access, Row, Store, StoreError, Transaction};
+use crate::store::{Access, Row, Store, StoreError, Transaction, Value, many};
 use crate::values;
 
 /// How long a claim holds. Longer than any delivery takes.
@@ -75,34 +78,58 @@ pub struct DeadLetter {
     pub created_ms: i64,
 }
 
-/// Adds a job, or wakes up one that was given up. `false`: it waits or runs already.
-pub(super) async fn add(
-    transaction: &mut dyn Transaction,
-    job: NewJob<'_>,
-    now_ms: i64,
-) -> Result<bool, DomainError> {
+const ADD: &str = "INSERT INTO webhook_jobs (subject, organisation_id, kind, sequence, order_key, \
+                   lane, state, attempts, fence, run_at, lease_until, created_at)";
+const COLUMNS: usize = 12;
+
+/// A row of the table.
+pub(super) fn values_of(job: NewJob<'_>, now_ms: i64) -> Result<Vec<Value>, DomainError> {
     // A job of the same subject may have been done before: whoever still holds a claim of that one
     // must not be taken for the holder of this one.
     let mut bytes = [0u8; 7];
     rand::fill(&mut bytes).map_err(|_| DomainError::randomness())?;
     let fence = bytes.iter().fold(0i64, |number, byte| number << 8 | i64::from(*byte));
-    let sql = "INSERT INTO webhook_jobs (subject, organisation_id, kind, sequence, order_key, \
-               lane, state, attempts, fence, run_at, lease_until, created_at) \
-               VALUES ($1, $2, $3, $4, $5, $6, 'waiting', 0, $7, $8, 0, $8) \
-               ON CONFLICT (subject) DO UPDATE SET state = 'waiting', attempts = 0, \
-               fence = webhook_jobs.fence + 1, run_at = $8, last_error = NULL \
-               WHERE webhook_jobs.state = 'dead'";
-    let values = values![
+    Ok(values![
         job.subject,
         job.organisation,
         job.kind.as_str(),
         job.sequence,
         job.order_key,
         job.lane,
+        "waiting",
+        0,
         fence,
         now_ms,
-    ];
-    Ok(transaction.execute(sql, values).await? == 1)
+        0,
+        now_ms,
+    ])
+}
+
+/// Adds one job, or [`ROWS`] of them, of subjects that have none.
+pub(super) async fn add_new(
+    transaction: &mut dyn Transaction,
+    rows: Vec<Vec<Value>>,
+) -> Result<(), DomainError> {
+    static ONE: LazyLock<String> = LazyLock::new(|| many(ADD, (1, COLUMNS), ""));
+    static ROW: LazyLock<String> = LazyLock::new(|| many(ADD, (ROWS, COLUMNS), ""));
+    let sql = if rows.len() == ROWS { &*ROW } else { &*ONE };
+    transaction.execute(sql, rows.into_iter().flatten().collect()).await?;
+    Ok(())
+}
+
+/// Adds a job, or wakes up one that was given up. `false`: it waits or runs already.
+pub(super) async fn add(
+    transaction: &mut dyn Transaction,
+    job: NewJob<'_>,
+    now_ms: i64,
+) -> Result<bool, DomainError> {
+    static SQL: LazyLock<String> = LazyLock::new(|| {
+        let tail = "ON CONFLICT (subject) DO UPDATE SET state = 'waiting', attempts = 0, \
+                    fence = webhook_jobs.fence + 1, run_at = $10, last_error = NULL \
+                    WHERE webhook_jobs.state = 'dead'";
+        many(ADD, (1, COLUMNS), tail)
+    });
+    Ok(transaction.execute(&SQL, values_of(job, now_ms)?).await? == 1)
 }
 
 /// Jobs that are due and whose turn it is, for at most [`LEASE_MS`].
