@@ -76,7 +76,8 @@ impl Renewal {
         let now_ms = self.control.clock.now_ms();
         let due = Refresher { store, vault }.due(now_ms, DUE_MAX).await?;
         self.waits.retain(|id, _| due.iter().any(|due| due.connection == *id));
-        let waits = |due: &Due| self.waits.get(&due.connection).is_some_and(|w| w.until_ms > now_ms);
+        let waits =
+            |due: &Due| self.waits.get(&due.connection).is_some_and(|w| w.until_ms > now_ms);
         let due: Vec<Due> = due.into_iter().filter(|due| !waits(due)).collect();
         let mut passed = Passed::default();
         for some in due.chunks(AT_ONCE) {
@@ -130,9 +131,10 @@ impl Renewal {
                 });
             let Some(discarded) = next? else { break };
             let outcome = revoke(control, &discarded).await;
-            told += usize::from(outcome.is_ok());
+            let was_told = matches!(outcome, Ok(true));
+            told += usize::from(was_told);
             if outcome.is_ok() || discarded.attempts >= TELLINGS_MAX {
-                end(control, &discarded, outcome.is_ok()).await?;
+                end(control, &discarded, was_told).await?;
             }
         }
         Ok(told)
@@ -147,17 +149,17 @@ async fn renew(control: &Control, due: &Due) -> Result<(), DomainError> {
     resolver::renew(control, &permit, due.revision).await.map(drop)
 }
 
-/// Tells the provider (RFC 7009). One that has no such endpoint needs not be told.
-async fn revoke(control: &Control, discarded: &Discarded) -> Result<(), DomainError> {
+/// Tells the provider (RFC 7009). `false`: it has no such endpoint, or somebody typed the token in.
+async fn revoke(control: &Control, discarded: &Discarded) -> Result<bool, DomainError> {
     let site = Site::find(control, &discarded.target_key).await?;
-    let method = site.method(Some(&discarded.method), |_| true)?;
-    let client = site.client(method)?;
-    let told = client.revoke(&discarded.token).await;
+    let Ok(method) = site.method(Some(&discarded.method), resolver::has_tokens) else {
+        return Ok(false);
+    };
+    let told = site.client(method)?.revoke(&discarded.token).await;
     if let Err(error) = &told {
         tracing::warn!(code = error.code(), connection.id = discarded.connection, "not revoked");
     }
-    told?;
-    Ok(())
+    Ok(told?)
 }
 
 async fn end(control: &Control, discarded: &Discarded, told: bool) -> Result<(), DomainError> {

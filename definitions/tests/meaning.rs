@@ -285,8 +285,9 @@ authorizationUrl = "{{target.baseUrl}}/authorize"
 tokenUrl = "{{target.baseUrl}}/token"
 "#;
     let properties = |names: &[(&str, &str)]| {
-        let property =
-            |(schema, name): &(&str, &str)| format!("[{schema}.properties.{name}]\ntype = \"string\"\n");
+        let property = |(schema, name): &(&str, &str)| {
+            format!("[{schema}.properties.{name}]\ntype = \"string\"\n")
+        };
         names.iter().map(property).collect::<String>()
     };
     let all = [
@@ -314,7 +315,10 @@ fn a_secret_is_narrowed_by_what_a_binding_has() {
     let narrowed = |scope: &str| {
         codes(&BASE.replace(rule, &format!("secretType = \"api_key\", scope = {scope}, present")))
     };
-    assert_eq!(narrowed(r#"{ projects = "{{binding.projects}}", access = "{{binding.access}}" }"#), []);
+    assert_eq!(
+        narrowed(r#"{ projects = "{{binding.projects}}", access = "{{binding.access}}" }"#),
+        []
+    );
     let field = "compileBinding.origins[0].inject[0].scope";
     for (scope, at) in [
         (r#"{ projects = "{{binding.none}}" }"#, "projects"),

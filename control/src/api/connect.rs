@@ -47,9 +47,7 @@ pub(super) fn routes() -> ApiRouter<Control> {
         )
         .api_route(
             &format!("{TO}/device/start"),
-            post_with(start_device, |o| {
-                o.id("startDevice").summary("Consent on another device")
-            }),
+            post_with(start_device, |o| o.id("startDevice").summary("Consent on another device")),
         )
         .api_route(
             &format!("{TO}/device/poll"),

@@ -103,6 +103,22 @@ impl Attempt {
         found.ok_or(OAuthError::UnknownState)
     }
 
+    /// Takes the poll that is due, so that nobody else makes it: of two that got the tokens, the
+    /// second would get nothing, and might end the attempt before the first.
+    pub(super) async fn take_poll(
+        store: &Store,
+        handle: &str,
+        (seen_ms, poll_after_ms): (i64, i64),
+    ) -> Result<bool, StoreError> {
+        let id = sha256_hex(handle);
+        change!(store, |transaction| {
+            let take = "UPDATE oauth_attempts SET poll_after = $3 \
+                        WHERE id = $1 AND poll_after = $2";
+            let taken = transaction.execute(take, values![&id, seen_ms, poll_after_ms]).await?;
+            Ok(taken == 1)
+        })
+    }
+
     /// Keeps a poll from being made before `poll_after_ms`.
     pub async fn postpone(
         store: &Store,

@@ -91,6 +91,10 @@ impl OAuthClient {
         if now_ms < attempt.poll_after_ms {
             return Err(OAuthError::Pending { slow_down: false });
         }
+        let times = (attempt.poll_after_ms, now_ms + INTERVAL_SECONDS * 1000);
+        if !Attempt::take_poll(store, handle, times).await? {
+            return Err(OAuthError::Pending { slow_down: false });
+        }
         let asked = self.tokens(Grant::Device { code: &attempt.secret }, now_ms).await;
         match asked {
             Err(OAuthError::Pending { slow_down }) => {

@@ -126,8 +126,9 @@ async fn keep(
 async fn fail(control: &Control, permit: &Permit, why: &str) -> Result<(), DomainError> {
     let act = Act { actor: "service".to_owned(), now_ms: control.clock.now_ms() };
     let of = connection::Of { organisation: &permit.organisation, id: &permit.connection };
-    let failed: Result<(), DomainError> =
-        change!(control.store, |transaction| { connection::fail(transaction, &act, of, why).await });
+    let failed: Result<(), DomainError> = change!(control.store, |transaction| {
+        connection::fail(transaction, &act, of, why).await
+    });
     control.feed.wake();
     failed
 }

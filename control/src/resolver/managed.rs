@@ -63,7 +63,8 @@ pub(crate) async fn renew(
     Ok(renewed?)
 }
 
-fn has_tokens(method: &ConnectionMethod) -> bool {
+/// Whether the provider gives tokens for the method.
+pub(crate) fn has_tokens(method: &ConnectionMethod) -> bool {
     match method {
         ConnectionMethod::Oauth2AuthorizationCode { .. }
         | ConnectionMethod::Oauth2ClientCredentials { .. }

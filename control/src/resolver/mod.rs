@@ -14,7 +14,7 @@ use crate::oauth::ACCESS;
 use crate::service::Control;
 use crate::store::Access;
 
-pub(crate) use managed::renew;
+pub(crate) use managed::{has_tokens, renew};
 
 /// Where a credential stands among those of its connection.
 type Slot<'s> = (&'s str, &'s str);

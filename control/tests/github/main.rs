@@ -328,9 +328,8 @@ async fn an_installation_that_is_gone_is_seen_to_be(world: World) {
 
 async fn an_app_that_cannot_finish_does_not_begin(world: World) {
     let scene = Scene::new(world).await;
-    let start = async || {
-        scene.api.post(&scene.path("start"), json!({ "displayName": "Octo" })).await
-    };
+    let start =
+        async || scene.api.post(&scene.path("start"), json!({ "displayName": "Octo" })).await;
     for field in ["appId", "appSlug", "clientId", "redirectUri"] {
         let mut body = target(&scene.github, &scene.github.key_pems[0]);
         body["config"].as_object_mut().unwrap().remove(field);

@@ -316,7 +316,9 @@ async fn whoever_does_not_consent_connects_nothing(world: World) {
 async fn a_redirect_uri_stays_what_it_was_when_it_began(world: World) {
     let scene = Scene::new(world).await;
     let back = scene.consent(named("Mine"), "ada").await;
-    scene.change_target(|body| body["config"]["redirectUri"] = json!("https://other.example/")).await;
+    scene
+        .change_target(|body| body["config"]["redirectUri"] = json!("https://other.example/"))
+        .await;
     scene.complete(&back).await.expect(201);
     let started = scene.api.post(&scene.path("oauth2/start"), named("Mine")).await.expect(201);
     let url = Url::parse(&started.get("authorizationUrl")).unwrap();
@@ -331,7 +333,9 @@ async fn a_target_that_is_not_whole_or_not_reachable_begins_nothing(world: World
     let scene = Scene::new(world).await;
     let (start, program) = (scene.path("oauth2/start"), scene.path("client-credentials"));
     for missing in ["clientId", "redirectUri", "authorizationUrl"] {
-        scene.change_target(|body| drop(body["config"].as_object_mut().unwrap().remove(missing))).await;
+        scene
+            .change_target(|body| drop(body["config"].as_object_mut().unwrap().remove(missing)))
+            .await;
         scene.api.post(&start, named("Mine")).await.refused(409, "target_incomplete");
     }
     let read_only = scene.api.token("read_only").await;
@@ -351,9 +355,7 @@ async fn a_target_that_is_not_whole_or_not_reachable_begins_nothing(world: World
     // A token endpoint inside the house is not spoken to, whoever names it.
     scene.change_target(|body| body["options"] = json!({})).await;
     scene.api.post(&program, named("Mine")).await.refused(409, "address_refused");
-    scene
-        .change_target(|body| body["options"]["upstream"]["caPem"] = Value::Null)
-        .await;
+    scene.change_target(|body| body["options"]["upstream"]["caPem"] = Value::Null).await;
     scene.api.post(&program, named("Mine")).await.refused(503, "oauth_unavailable");
     scene.change_target(|body| body["secrets"]["clientSecret"] = json!("wrong")).await;
     scene.api.post(&program, named("Mine")).await.refused(409, "oauth_refused");
@@ -369,7 +371,8 @@ async fn a_process_that_dies_after_the_exchange_leaves_nothing(world: World) {
     let organisation = scene.organisation().await;
     let who = Who { organisation: &organisation, session: "operator" };
     let came_back = CameBack::Code(Plaintext::new(code.into_bytes()));
-    let consented = Connect(&scene.api.control).finish_consent(who, ("api", &state), came_back).await;
+    let consented =
+        Connect(&scene.api.control).finish_consent(who, ("api", &state), came_back).await;
     // The provider has answered, and nobody keeps it.
     drop(consented.unwrap());
     assert_eq!(scene.count().await, 0);
@@ -432,7 +435,9 @@ async fn tokens_are_renewed_before_anybody_asks(world: World) {
     assert_eq!(scene.connection(&connection).await["credentials"][0]["version"], 2);
     // One that fails is not asked for at every look.
     scene.api.pass_time(HOUR / 5 * 4);
-    scene.change_target(|body| body["config"]["tokenUrl"] = json!("https://nowhere.invalid/")).await;
+    scene
+        .change_target(|body| body["config"]["tokenUrl"] = json!("https://nowhere.invalid/"))
+        .await;
     let failed = async |renewal: &mut Renewal| renewal.pass().await.unwrap().failed;
     assert_eq!(failed(&mut renewal).await, 1);
     assert_eq!(failed(&mut renewal).await, 0);
@@ -455,7 +460,10 @@ async fn what_the_provider_took_back_is_seen_and_mended(world: World) {
     let mut renewal = Renewal::new(scene.api.control.clone());
     assert_eq!(renewal.pass().await.unwrap().failed, 1);
     let seen = scene.connection(&connection).await;
-    assert_eq!((&seen["status"], &seen["statusReason"]), (&json!("error"), &json!("invalid_grant")));
+    assert_eq!(
+        (&seen["status"], &seen["statusReason"]),
+        (&json!("error"), &json!("invalid_grant"))
+    );
     let metrics = scene.api.get("/metrics").await.expect(200).text;
     assert!(metrics.contains("sallygate_connections{status=\"error\"} 1"), "{metrics}");
     let told = scene.api.notices().await;
@@ -513,6 +521,11 @@ async fn a_person_connects_on_another_device(world: World) {
     };
     assert_eq!(poll(0).await.expect(200).get("status"), "pending");
     assert_eq!(poll(10).await.expect(200).get("status"), "pending");
+    // Many at once: one of them asks the provider.
+    scene.api.pass_time(10_000);
+    let asked = async || poll(0).await.expect(200).get("status");
+    let (one, other) = tokio::join!(asked(), asked());
+    assert_eq!((one.as_str(), other.as_str()), ("pending", "pending"));
     let stranger = scene.api.token("member").await;
     let ask = scene.api.ask("POST", &scene.path("device/poll")).json(handle.clone());
     ask.bearer(&stranger).send().await.refused(422, "oauth_state_unknown");
@@ -551,7 +564,9 @@ async fn the_provider_is_told_of_a_deleted_connection(world: World) {
     let connection = scene.connect("ada").await["id"].as_str().unwrap().to_owned();
     let token = scene.stored(&connection, "oauth2_access_token").await.unwrap();
     assert_eq!(owner_of(&token).await.as_deref(), Some("ada"));
-    scene.change_target(|body| body["config"]["revocationUrl"] = json!("https://nowhere.invalid/")).await;
+    scene
+        .change_target(|body| body["config"]["revocationUrl"] = json!("https://nowhere.invalid/"))
+        .await;
     let path = format!("{CONNECTIONS}/{connection}");
     assert_eq!(scene.api.ask("DELETE", &path).send().await.status, 204);
     assert_eq!(scene.stored(&connection, "oauth2_access_token").await, None);
@@ -568,6 +583,16 @@ async fn the_provider_is_told_of_a_deleted_connection(world: World) {
     scene.api.pass_time(600_000);
     assert_eq!(renewal.pass().await.unwrap().told, 1);
     assert_eq!(owner_of(&token).await, None);
+    assert_eq!(renewal.pass().await.unwrap().told, 0);
+    // One that has no such endpoint is not told, and nothing waits for it.
+    scene
+        .change_target(|body| drop(body["config"].as_object_mut().unwrap().remove("revocationUrl")))
+        .await;
+    let other = scene.connect("ada").await["id"].as_str().unwrap().to_owned();
+    scene.api.ask("DELETE", &format!("{CONNECTIONS}/{other}")).send().await;
+    assert_eq!(renewal.pass().await.unwrap().told, 0);
+    scene.change_target(|_| ()).await;
+    scene.api.pass_time(600_000);
     assert_eq!(renewal.pass().await.unwrap().told, 0);
     let audit = scene.audit().await;
     assert!(audit.contains("connection.revoke_token") && !audit.contains(&token));

@@ -96,7 +96,8 @@ fn value_of(value: &Value, scope: &Scope<'_>) -> Result<Value, TemplateError> {
         },
         Value::Array(items) => items.iter().map(|item| value_of(item, scope)).collect(),
         Value::Object(object) => {
-            let inner = object.iter().map(|(key, value)| Ok((key.clone(), value_of(value, scope)?)));
+            let inner =
+                object.iter().map(|(key, value)| Ok((key.clone(), value_of(value, scope)?)));
             inner.collect::<Result<_, _>>().map(Value::Object)
         }
         Value::Null | Value::Bool(_) | Value::Number(_) => Ok(value.clone()),
