@@ -18,6 +18,7 @@ pub mod login;
 pub mod oauth;
 pub mod outbound;
 pub mod private_file;
+pub mod sandbox_environment;
 pub mod service;
 pub mod store;
 pub mod token;

@@ -6,6 +6,7 @@
 
 mod answer;
 mod body;
+mod bootstrap;
 mod caller;
 mod connections;
 mod definitions;
@@ -59,6 +60,7 @@ pub fn router(control: &Control, metrics: &ApiMetrics) -> Router {
         .merge(profiles::routes())
         .merge(questions::routes())
         .merge(sandboxes::routes())
+        .merge(bootstrap::routes())
         .merge(proxies::routes())
         .merge(internal::routes())
         .merge(record::routes());
