@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::environment;
-use crate::sandbox_environment::JAVA_STORE_PASSWORD as PASSWORD;
+use sallygate_control::sandbox_environment::JAVA_STORE_PASSWORD as PASSWORD;
 
 /// The store in `dir`, made when it is missing or older than the authority. `None` where there is
 /// no Java to make it with, and none to use it.

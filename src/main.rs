@@ -16,7 +16,6 @@ mod place;
 mod print;
 mod running;
 mod runtime;
-mod sandbox_environment;
 
 use std::process::ExitCode;
 

@@ -19,7 +19,7 @@ use reqwest::Client;
 use sallygate_control::api;
 use sallygate_control::clock::Clock;
 use sallygate_control::credentials::{MasterKeys, Vault};
-use sallygate_control::feed::{Feed, Order, Proxy, Refused};
+use sallygate_control::feed::{About, Feed, Order, Proxy, Refused};
 use sallygate_control::fleet::{Identity, Link, Remote};
 use sallygate_control::outbound::Reach;
 use sallygate_control::service::Control;
@@ -137,7 +137,7 @@ impl Fleet {
         let asking = link.of(Arc::new(Identity::open_or_create(home.path())?));
         identity.remember(asking.enroll(&text(&made, "token")?).await?)?;
         let link = link.of(Arc::new(identity));
-        let remote = Remote::open(link, home.path(), Clock::system())?;
+        let remote = Remote::open(link, home.path(), (Clock::system(), About::default()))?;
         let arrivals = Arc::clone(&self.arrivals);
         let proxy: Proxy = Arc::new(move |order| {
             let now = Instant::now();

@@ -24,6 +24,7 @@ pub mod outbound;
 pub mod private_file;
 pub mod renewal;
 mod resolver;
+pub mod sandbox_environment;
 pub mod service;
 pub mod store;
 pub mod token;

@@ -13,7 +13,7 @@ mod world;
 use std::sync::Arc;
 
 use sallygate_control::domain::resolve::Wanted;
-use sallygate_control::feed::{InForce, Order, Proxy, Refused};
+use sallygate_control::feed::{About, InForce, Order, Proxy, Refused};
 use scene::Api;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
@@ -365,7 +365,7 @@ async fn what_is_in_force_is_told_and_acknowledged(world: World) {
     let control = it.api.control.clone();
     let feed = control.feed.clone();
     let telling = tokio::spawn(async move {
-        tokio::join!(feed.run(control.clone()), feed.attach(control, proxy));
+        tokio::join!(feed.run(control.clone()), feed.attach(control, (proxy, About::default())));
     });
     assert!(applied(&mut orders).await.plans.is_empty());
     let published = it.api.post(&it.path("/publish?wait=20"), json!({})).await.expect(200).body;

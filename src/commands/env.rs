@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use crate::commands::ca::now;
 use crate::exit::{Failure, Outcome, failed};
 use crate::place::Place;
-use crate::sandbox_environment::{self, Entrance, TrustFiles};
 use crate::{configuration, environment, java_trust, print, running};
+use sallygate_control::sandbox_environment::{self, Entrance, TrustFiles};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
@@ -116,19 +116,8 @@ fn userinfo(options: &Options) -> Result<Option<String>, Failure> {
     };
     match token.trim() {
         "" => Err(Failure::Usage("the token is empty".into())),
-        token => Ok(Some(format!("{}:{}", percent_encoded(id), percent_encoded(token)))),
+        token => Ok(Some(sandbox_environment::userinfo(id, token))),
     }
-}
-
-/// RFC 3986 §3.2.1: what is not unreserved is encoded.
-fn percent_encoded(text: &str) -> String {
-    let encoded = |byte: u8| match byte {
-        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-            char::from(byte).to_string()
-        }
-        _ => format!("%{byte:02X}"),
-    };
-    text.bytes().map(encoded).collect()
 }
 
 fn render(format: Format, variables: &[(&str, String)]) -> String {
@@ -167,11 +156,5 @@ mod tests {
         check(Format::Docker, "A=it's \"x\" \\ y\n");
         check(Format::K8s, "- name: A\n  value: \"it's \\\"x\\\" \\\\ y\"\n");
         check(Format::Json, "{\n  \"A\": \"it's \\\"x\\\" \\\\ y\"\n}\n");
-    }
-
-    #[test]
-    fn an_identity_is_encoded_for_a_url() {
-        assert_eq!(percent_encoded("sgt_a-b.c~"), "sgt_a-b.c~");
-        assert_eq!(percent_encoded("a:b@c/ü"), "a%3Ab%40c%2F%C3%BC");
     }
 }

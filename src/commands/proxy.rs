@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use sallygate_control::feed::About;
 use sallygate_proxy::{Addresses, Reload, Running};
 use serde_json::json;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -59,6 +60,9 @@ pub(crate) struct Options {
     /// Run the control service here, instead of where the configuration says
     #[arg(long, value_name = "ADDRESS", hide = true)]
     pub(crate) control_listen: Option<SocketAddr>,
+    /// Host and port under which sandboxes reach this proxy [default: where it listens]
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) advertise: Option<String>,
     /// Run the demo's upstream as well
     #[arg(long, hide = true)]
     pub(crate) demo_echo: bool,
@@ -120,17 +124,21 @@ async fn serve(
         proxy.listen = vec![listen];
     }
     proxy.admin = options.admin_listen.unwrap_or(proxy.admin);
+    let ca = proxy.ca.certificate.clone();
     let running = sallygate_proxy::start(proxy, input, reading(options, echo)).await;
     let running = running.map_err(failed)?;
+    let about = about(options, (&running.addresses, &ca));
     let listening = match remote {
-        Some(there) => Some(control::remote::attach(there, &data_dir, running.handle()).await?),
+        Some(there) => Some(
+            control::remote::attach(there, &data_dir, (running.handle(), about.clone())).await?,
+        ),
         None => None,
     };
     // A proxy has one control service.
     let here = options.control_listen.or(control).filter(|_| listening.is_none());
     let control = match here {
         Some(listen) => {
-            let proxy = Some(running.handle());
+            let proxy = Some((running.handle(), about));
             let start = Start { data_dir: &data_dir, listen, registry, login, proxy };
             Some(control::start(start).await?)
         }
@@ -153,6 +161,14 @@ async fn serve(
     running.stop().await;
     drop(claim);
     Ok(())
+}
+
+/// Where sandboxes find the proxy, and what they must trust there.
+fn about(options: &Options, (addresses, ca): (&Addresses, &Path)) -> About {
+    // An address that means all of them is none that a sandbox can connect to.
+    let first = addresses.proxy.iter().find(|address| !address.ip().is_unspecified());
+    let entrance = options.advertise.clone().or_else(|| first.map(ToString::to_string));
+    About { entrance, ca_pem: std::fs::read_to_string(ca).ok() }
 }
 
 /// How policy is read again.

@@ -76,6 +76,7 @@ pub(crate) fn run(options: &Options) -> Outcome {
         listen: options.proxy_port.map(loopback),
         admin_listen: options.admin_port.map(loopback),
         control_listen: options.control_port.map(loopback),
+        advertise: None,
         demo_echo: demo::is_there(&dir),
     };
     check_ports(&configuration, &start, options)?;

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use sallygate_control::api::{self, Serving};
 use sallygate_control::clock::Clock;
 use sallygate_control::credentials::Vault;
-use sallygate_control::feed::Feed;
+use sallygate_control::feed::{About, Feed};
 use sallygate_control::outbound::Reach;
 use sallygate_control::renewal::Renewal;
 use sallygate_control::service::Control;
@@ -48,7 +48,7 @@ pub(crate) struct Start<'s> {
     /// How people sign in.
     pub(crate) login: Option<LoginSettings>,
     /// The proxy of this process.
-    pub(crate) proxy: Option<Handle>,
+    pub(crate) proxy: Option<(Handle, About)>,
 }
 
 /// Opens what is there, makes what is missing, and returns when the API is served.
@@ -60,10 +60,12 @@ pub(crate) async fn start(start: Start<'_>) -> Result<Service, Failure> {
     control.prepare(&token).await.map_err(failed)?;
     let telling = control.clone();
     let mut feed = vec![tokio::spawn(async move { telling.feed.clone().run(telling).await })];
-    if let Some(handle) = proxy {
+    if let Some((handle, about)) = proxy {
         let control = control.clone();
         let proxy = proxy::attached(handle, control.clone());
-        feed.push(tokio::spawn(async move { control.feed.clone().attach(control, proxy).await }));
+        feed.push(tokio::spawn(async move {
+            control.feed.clone().attach(control, (proxy, about)).await
+        }));
     }
     let webhooks = tokio::spawn(Worker::new(control.clone()).run());
     let renewal = Renewal::new(control.clone());

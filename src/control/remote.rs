@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use sallygate_control::clock::Clock;
+use sallygate_control::feed::About;
 use sallygate_control::fleet::{self, Identity, Link, Remote, ResolveBody};
 use sallygate_proxy::{Handle, Resolved, Resolver, Unresolved, Wanted};
 use tokio::sync::oneshot;
@@ -62,12 +63,15 @@ fn authorities(path: &Path) -> Result<Vec<CertificateDer<'static>>, Failure> {
 pub(crate) async fn attach(
     there: &Where,
     data_dir: &Path,
-    handle: Handle,
+    (handle, about): (Handle, About),
 ) -> Result<JoinHandle<()>, Failure> {
+    if !about.is_sound() {
+        return Err(Failure::Usage("`--advertise` is a host and a port".into()));
+    }
     let identity = identity(data_dir)?;
     identity.enrolled().map_err(failed)?;
     let link = link(there, identity)?;
-    let remote = Remote::open(link, &home(data_dir), Clock::system()).map_err(failed)?;
+    let remote = Remote::open(link, &home(data_dir), (Clock::system(), about)).map_err(failed)?;
     let proxy = carrying_out(handle, Arc::new(FromRemote(remote.clone())));
     let (restored, waiting) = oneshot::channel();
     let task = tokio::spawn(async move {

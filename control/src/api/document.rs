@@ -36,6 +36,7 @@ pub(super) fn describe(api: TransformOpenApi<'_>) -> TransformOpenApi<'_> {
         extensions: Default::default(),
     };
     let proxy = bearer("A token that a proxy signs with its key, for a minute.");
+    let sandbox = bearer("The token of a sandbox.");
     let enrollment = bearer("A token that lets one proxy in, once.");
     api.title("Sallygate control")
         .version(env!("CARGO_PKG_VERSION"))
@@ -43,6 +44,7 @@ pub(super) fn describe(api: TransformOpenApi<'_>) -> TransformOpenApi<'_> {
         .security_scheme("token", token)
         .security_scheme("session", session)
         .security_scheme("proxy", proxy)
+        .security_scheme("sandbox", sandbox)
         .security_scheme("enrollment", enrollment)
 }
 

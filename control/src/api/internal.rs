@@ -22,7 +22,7 @@ use super::problem::{self, Problem};
 use crate::change;
 use crate::domain::proxy::{self, Applicant, Proxy};
 use crate::domain::{DomainError, Fault, resolve};
-use crate::feed::{Acknowledged, Lines, Outcome, installation};
+use crate::feed::{About, Acknowledged, Lines, Outcome, installation};
 use crate::fleet::{self, AckBody, EnrollBody, Enrolled, ResolveAnswer, ResolveBody};
 use crate::service::Control;
 use crate::store::Access;
@@ -207,8 +207,13 @@ async fn acknowledge(
     AsProxy(proxy): AsProxy,
     body: Body<AckBody>,
 ) -> Result<NoContent, Problem> {
-    let AckBody { served, refused } = body.value;
-    let acknowledged = Acknowledged { proxy: proxy.id, outcome: Outcome { served, refused } };
+    let AckBody { served, refused, entrance, ca_pem } = body.value;
+    let (outcome, about) = (Outcome { served, refused }, About { entrance, ca_pem });
+    if !about.is_sound() {
+        let detail = "`entrance` is a host and a port, and `caPem` a certificate";
+        return Err(Problem::bad_request(detail));
+    }
+    let acknowledged = Acknowledged { proxy: proxy.id, outcome, about };
     control.feed.acknowledge(&control, acknowledged).await?;
     Ok(NoContent)
 }

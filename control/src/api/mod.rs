@@ -6,6 +6,7 @@
 
 mod answer;
 mod body;
+mod bootstrap;
 mod callback;
 mod caller;
 mod connect;
@@ -67,6 +68,7 @@ pub fn router(control: &Control, metrics: &ApiMetrics) -> Router {
         .merge(questions::routes())
         .merge(sandboxes::routes())
         .merge(webhooks::routes())
+        .merge(bootstrap::routes())
         .merge(proxies::routes())
         .merge(internal::routes())
         .merge(record::routes());

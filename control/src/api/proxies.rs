@@ -56,6 +56,9 @@ struct View {
     served: BTreeMap<String, String>,
     /// By plan: why it does not serve it.
     refused: BTreeMap<String, String>,
+    /// `host:port` under which sandboxes reach it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    entrance: Option<String>,
     created_at: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     seen_at: Option<String>,
@@ -72,6 +75,7 @@ impl View {
             version: it.version,
             served: it.outcome.served,
             refused: it.outcome.refused,
+            entrance: it.about.entrance,
             created_at: rfc3339(it.created_ms),
             seen_at: (it.seen_ms > 0).then(|| rfc3339(it.seen_ms)),
             revoked_at: it.revoked_ms.map(rfc3339),

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::audit::{self, Change};
 use super::{Act, DomainError, Fault, Issue, Page, PageOf, check};
-use crate::feed::{Acknowledged, Outcome};
+use crate::feed::{About, Acknowledged, Outcome};
 use crate::id::IdKind;
 use crate::store::{Row, Store, StoreError, Topic, Transaction, fetch_optional, tell};
 use crate::token::{is_whole, mint, sha256};
@@ -34,6 +34,7 @@ pub struct Proxy {
     pub public_key: Vec<u8>,
     pub version: String,
     pub outcome: Outcome,
+    pub about: About,
     pub created_ms: i64,
     pub seen_ms: i64,
     pub revoked_ms: Option<i64>,
@@ -118,8 +119,11 @@ pub async fn enroll(
         DomainError::new(Fault::Forbidden, "enrollment_refused", message)
     };
     let wrong = is_weak(public_key) || version.len() > VERSION_BYTES_MAX;
-    let signed = UnparsedPublicKey::new(&ED25519, public_key).verify(token.as_bytes(), proof);
-    if wrong || signed.is_err() || !is_whole(ENROLLMENT_PREFIX, token) {
+    let signed = || {
+        let key = UnparsedPublicKey::new(&ED25519, public_key);
+        key.verify(token.as_bytes(), proof).is_ok()
+    };
+    if wrong || !is_whole(ENROLLMENT_PREFIX, token) || !signed() {
         return Err(refused());
     }
     let sql = "SELECT id, name, proxy_id FROM proxy_enrollments \
@@ -190,8 +194,8 @@ async fn changed(
 }
 
 pub async fn find(transaction: &mut dyn Transaction, id: &str) -> Result<Proxy, DomainError> {
-    let sql = "SELECT id, name, public_key, version, served, refused, created_at, seen_at, \
-               revoked_at FROM proxies WHERE id = $1";
+    let sql = "SELECT id, name, public_key, version, served, refused, entrance, ca_pem, \
+               created_at, seen_at, revoked_at FROM proxies WHERE id = $1";
     let row = fetch_optional(transaction, sql, values![id]).await?;
     Ok(proxy(row.ok_or_else(|| DomainError::not_found("proxy"))?)?)
 }
@@ -200,8 +204,8 @@ pub async fn list(
     transaction: &mut dyn Transaction,
     page: &Page,
 ) -> Result<PageOf<Proxy>, DomainError> {
-    let sql = "SELECT id, name, public_key, version, served, refused, created_at, seen_at, \
-               revoked_at FROM proxies WHERE id > $1 ORDER BY id LIMIT $2";
+    let sql = "SELECT id, name, public_key, version, served, refused, entrance, ca_pem, \
+               created_at, seen_at, revoked_at FROM proxies WHERE id > $1 ORDER BY id LIMIT $2";
     let rows = transaction.fetch(sql, values![&page.after, page.fetch()]).await?;
     let items = rows.into_iter().map(proxy).collect::<Result<_, _>>()?;
     Ok(page.cut(items, |proxy: &Proxy| proxy.id.clone()))
@@ -212,8 +216,8 @@ pub async fn all_live(
     transaction: &mut dyn Transaction,
     now_ms: i64,
 ) -> Result<Vec<Proxy>, DomainError> {
-    let sql = "SELECT id, name, public_key, version, served, refused, created_at, seen_at, \
-               revoked_at FROM proxies WHERE revoked_at IS NULL AND seen_at > $1 \
+    let sql = "SELECT id, name, public_key, version, served, refused, entrance, ca_pem, \
+               created_at, seen_at, revoked_at FROM proxies WHERE revoked_at IS NULL AND seen_at > $1 \
                ORDER BY id LIMIT $2";
     let since = now_ms.saturating_sub(LIVE_MS);
     let rows = transaction.fetch(sql, values![since, LIVE_MAX]).await?;
@@ -228,10 +232,14 @@ pub async fn acknowledged(
 ) -> Result<(), DomainError> {
     let text = |of: &std::collections::BTreeMap<String, String>| json!(of).to_string();
     change!(store, |transaction| {
-        for Acknowledged { proxy, outcome } in said {
-            let sql = "UPDATE proxies SET served = $2, refused = $3, seen_at = $4 WHERE id = $1";
+        for Acknowledged { proxy, outcome, about } in said {
+            let sql = "UPDATE proxies SET served = $2, refused = $3, entrance = $4, ca_pem = $5, \
+                       seen_at = $6 WHERE id = $1";
             let (served, refused) = (text(&outcome.served), text(&outcome.refused));
-            transaction.execute(sql, values![proxy, served, refused, now_ms]).await?;
+            let About { entrance, ca_pem } = about;
+            let (entrance, ca_pem) = (entrance.as_deref(), ca_pem.as_deref());
+            let values = values![proxy, served, refused, entrance, ca_pem, now_ms];
+            transaction.execute(sql, values).await?;
         }
         Ok::<_, DomainError>(())
     })
@@ -256,7 +264,8 @@ fn proxy(mut row: Row) -> Result<Proxy, StoreError> {
     let map = |text: String| serde_json::from_str(&text).map_err(|_| StoreError::Shape);
     let (id, name, public_key, version) = (row.text()?, row.text()?, row.bytes()?, row.text()?);
     let outcome = Outcome { served: map(row.text()?)?, refused: map(row.text()?)? };
+    let about = About { entrance: row.optional_text()?, ca_pem: row.optional_text()? };
     let (created_ms, seen_ms) = (row.integer()?, row.integer()?);
     let revoked_ms = row.optional_integer()?;
-    Ok(Proxy { id, name, public_key, version, outcome, created_ms, seen_ms, revoked_ms })
+    Ok(Proxy { id, name, public_key, version, outcome, about, created_ms, seen_ms, revoked_ms })
 }

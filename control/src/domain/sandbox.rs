@@ -8,7 +8,7 @@ use super::target::check_revision;
 use super::{Act, DomainError, Issue, Page, PageOf, profile};
 use crate::id::IdKind;
 use crate::store::{Row, StoreError, Topic, Transaction, fetch_optional, tell};
-use crate::token::{mint, sha256};
+use crate::token::{is_whole, mint, sha256};
 use crate::values;
 
 /// What the tokens of sandboxes begin with.
@@ -233,6 +233,22 @@ pub async fn find_live(
                AND (s.expires_at IS NULL OR s.expires_at > $2)";
     let row = fetch_optional(transaction, sql, values![id, now_ms]).await?;
     Ok(row.map(live_of).transpose()?)
+}
+
+/// The sandbox that may run and has this token. The table is keyed by the hash, so the look-up says
+/// nothing about tokens.
+pub async fn identify(
+    transaction: &mut dyn Transaction,
+    token: &str,
+    now_ms: i64,
+) -> Result<Option<Sandbox>, DomainError> {
+    if !is_whole(PREFIX, token) {
+        return Ok(None);
+    }
+    let sql = "SELECT sandbox_id FROM sandbox_tokens WHERE sha256 = $1";
+    let row = fetch_optional(transaction, sql, values![sha256(token)]).await?;
+    let Some(mut row) = row else { return Ok(None) };
+    Ok(find_live(transaction, &row.text()?, now_ms).await?.map(|live| live.sandbox))
 }
 
 /// Every sandbox that may run.

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::{Notify, oneshot};
 
-use super::{Feed, Outcome};
+use super::{About, Feed, Outcome};
 use crate::domain::{DomainError, Fault, proxy};
 use crate::service::Control;
 
@@ -14,6 +14,7 @@ use crate::service::Control;
 pub struct Acknowledged {
     pub proxy: String,
     pub outcome: Outcome,
+    pub about: About,
 }
 
 type Done = oneshot::Sender<bool>;

@@ -5,6 +5,7 @@
 //! were told, whichever replica each of them listens to. Invalidations and revocations go ahead of
 //! plans. A plan is acknowledged when it is served.
 
+mod about;
 mod acknowledge;
 mod canary;
 mod follow;
@@ -23,6 +24,7 @@ use sallygate_compiler::plan::Plan;
 use sallygate_compiler::snapshot::SandboxSpec;
 use tokio::sync::{Notify, broadcast, watch};
 
+pub use about::About;
 pub use acknowledge::Acknowledged;
 pub use canary::{plan_key, runs_ahead};
 pub use follow::{Follower, Outcome, Served};
@@ -87,6 +89,8 @@ struct Inner {
     everything: tokio::sync::Mutex<Option<Arc<Batch>>>,
     /// What the proxy of this process serves, where there is one.
     local: watch::Sender<Option<Outcome>>,
+    /// Where sandboxes find that proxy.
+    local_about: Mutex<About>,
     queue: Queue,
     /// Proxies that listen to this process, once for every stream.
     listening: Mutex<Vec<String>>,
@@ -100,6 +104,7 @@ impl Default for Inner {
             closing: watch::Sender::new(false),
             everything: tokio::sync::Mutex::default(),
             local: watch::Sender::new(None),
+            local_about: Mutex::default(),
             queue: Queue::default(),
             listening: Mutex::default(),
         }
@@ -205,8 +210,9 @@ impl Feed {
 
     /// Tells the proxy of this process everything from now on, until the task that runs this is
     /// dropped.
-    pub async fn attach(&self, control: Control, proxy: Proxy) {
+    pub async fn attach(&self, control: Control, (proxy, about): (Proxy, About)) {
         const AGAIN_AFTER: Duration = Duration::from_millis(500);
+        *self.0.local_about.lock().unwrap_or_else(PoisonError::into_inner) = about;
         let mut follower = Follower::new(proxy, Held::default(), control.clock.clone());
         loop {
             match self.attached(&control, &mut follower).await {
@@ -216,6 +222,11 @@ impl Feed {
             follower.broke_off();
             tokio::time::sleep(AGAIN_AFTER).await;
         }
+    }
+
+    /// What the proxy of this process says of itself, where there is one.
+    pub fn local_about(&self) -> About {
+        self.0.local_about.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     async fn attached(

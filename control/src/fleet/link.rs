@@ -18,7 +18,7 @@ use super::identity::{Identity, IdentityError};
 use super::wire::{AckBody, EnrollBody, Enrolled, ResolveAnswer, ResolveBody};
 use crate::clock::Clock;
 use crate::credentials::Plaintext;
-use crate::feed::Outcome;
+use crate::feed::{About, Outcome};
 use crate::outbound::tls;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -139,10 +139,11 @@ impl Link {
     }
 
     /// Says what is served.
-    pub async fn acknowledge(&self, outcome: &Outcome) -> Result<(), Unreached> {
+    pub async fn acknowledge(&self, outcome: &Outcome, about: &About) -> Result<(), Unreached> {
         let Outcome { served, refused } = outcome.clone();
+        let About { entrance, ca_pem } = about.clone();
         let request = self.signed(self.client.post(self.at("internal/feed/ack")))?;
-        let body = AckBody { served, refused };
+        let body = AckBody { served, refused, entrance, ca_pem };
         send(json(request, &body).timeout(ANSWER_TIMEOUT)).await.map(drop)
     }
 

@@ -1,6 +1,7 @@
 //! A control service in another process, for as long as a proxy runs: listens to it, and asks it
 //! for credentials. When nobody answers, what was told and lent before goes on.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use super::wire::ResolveBody;
 use crate::clock::Clock;
 use crate::credentials::Plaintext;
 use crate::domain::DomainError;
-use crate::feed::{Follower, Held, Message, Order, Proxy};
+use crate::feed::{About, Follower, Held, Message, Order, Proxy};
 
 /// Who says nothing for so long is gone: the control service says something every five seconds.
 const SILENCE_MAX: Duration = Duration::from_secs(20);
@@ -33,6 +34,8 @@ struct Inner {
     leases: Arc<Leases>,
     kept: Kept,
     clock: Clock,
+    /// What it says of itself.
+    about: About,
 }
 
 /// A credential, and for how long it is good where that is known.
@@ -69,11 +72,11 @@ impl Remote {
     /// `directory` is where the proxy keeps what it was told and lent: that of its identity.
     pub fn open(
         link: Link,
-        directory: &std::path::Path,
-        clock: Clock,
+        directory: &Path,
+        (clock, about): (Clock, About),
     ) -> Result<Self, IdentityError> {
         let (leases, kept) = (Arc::new(Leases::open(directory)?), Kept::within(directory));
-        Ok(Self(Arc::new(Inner { link, leases, kept, clock })))
+        Ok(Self(Arc::new(Inner { link, leases, kept, clock, about })))
     }
 
     /// Puts in force what was told before, then listens and carries out what is told, until the
@@ -186,7 +189,7 @@ impl Inner {
         let (kept, held) = (self.kept.clone(), follower.held().clone());
         // Before it is acknowledged: what ended must not come back with a restart.
         let _ = tokio::task::spawn_blocking(move || kept.write(&held)).await;
-        Ok(self.link.acknowledge(&outcome).await?)
+        Ok(self.link.acknowledge(&outcome, &self.about).await?)
     }
 }
 

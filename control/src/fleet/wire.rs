@@ -42,6 +42,12 @@ pub struct AckBody {
     /// By plan: why it is not served.
     #[serde(default)]
     pub refused: BTreeMap<String, String>,
+    /// `host:port` under which sandboxes reach the proxy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entrance: Option<String>,
+    /// The certificate that sandboxes must trust (PEM).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_pem: Option<String>,
 }
 
 /// Which credential, for which sandbox.

@@ -9,7 +9,7 @@ use sallygate_control::fleet::{Identity, sign};
 use serde_json::json;
 
 use crate::on_both_databases;
-use crate::party::{Party, code};
+use crate::party::{Party, about, code};
 use crate::scene::OPERATOR;
 use crate::world::{self, NOW, World};
 
@@ -200,7 +200,7 @@ async fn a_revoked_proxy_forgets_everything_and_is_let_in_no_more(world: World) 
     let refused = running.resolve(&wanted).await.expect_err("it is revoked");
     assert!(refused.contains("revoked"), "{refused}");
     let outcome = Outcome::default();
-    assert_eq!(code(edge.link(&party).acknowledge(&outcome).await), "proxy_revoked");
+    assert_eq!(code(edge.link(&party).acknowledge(&outcome, &about()).await), "proxy_revoked");
     assert_eq!(party.shown(&edge.id).await["live"], false);
     // It holds nothing that a restart would bring back.
     let mut again = edge.start(&party);

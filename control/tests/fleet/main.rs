@@ -8,6 +8,7 @@
 
 mod admission;
 mod away;
+mod bootstrap;
 mod canary;
 mod credentials;
 mod party;

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 
 use sallygate_control::api::{self, ApiMetrics, Serving, router};
 use sallygate_control::domain::proxy;
-use sallygate_control::feed::{Feed, InForce, Order, Proxy, Refused};
+use sallygate_control::feed::{About, Feed, InForce, Order, Proxy, Refused};
 use sallygate_control::fleet::{Identity, Link, Remote, ResolveBody, Unreached};
 use sallygate_control::service::Control;
 use serde_json::{Value, json};
@@ -181,7 +181,8 @@ impl Edge {
 
     pub(crate) fn start_at(&self, party: &Party, url: &str) -> Running {
         let (link, clock) = (party.link_to(url, self.identity()), party.api.control.clock.clone());
-        let remote = Remote::open(link, self.home.path(), clock).expect("its files");
+        let with = (clock, about());
+        let remote = Remote::open(link, self.home.path(), with).expect("its files");
         let (sender, orders) = mpsc::unbounded_channel();
         let refuses = Arc::new(Mutex::new(Refused::new()));
         let (listening, refused) = (remote.clone(), Arc::clone(&refuses));
@@ -241,6 +242,12 @@ impl Running {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         resolved.map(|it| text(it.secret.expose())).map_err(|error| format!("{error:?}"))
     }
+}
+
+/// What every proxy here says of itself.
+pub(crate) fn about() -> About {
+    let ca = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    About { entrance: Some("edge.example:8089".to_owned()), ca_pem: Some(ca.to_owned()) }
 }
 
 /// The code of a refusal.

@@ -6,7 +6,7 @@ use sallygate_control::feed::{InForce, Order, Outcome, Refused};
 use serde_json::json;
 
 use crate::on_both_databases;
-use crate::party::{Party, Replica};
+use crate::party::{Party, Replica, about};
 use crate::world::{self, World};
 
 on_both_databases!(
@@ -80,7 +80,7 @@ async fn waiting_names_the_proxies_that_do_not_serve(world: World) {
     *refused.refuses.lock().expect("a lock") =
         Refused::from([(party.profile.clone(), "it asks for too much".to_owned())]);
     // It is there, and never says that it serves anything.
-    silent.link(&party).acknowledge(&Outcome::default()).await.expect("it is noted");
+    silent.link(&party).acknowledge(&Outcome::default(), &about()).await.expect("it is noted");
     let path = party.path("/publish?wait=1");
     let published = party.api.post(&path, json!({})).await.expect(200).body;
     assert_eq!(published["acknowledged"], false);
@@ -148,7 +148,7 @@ async fn many_proxies_that_acknowledge_at_once_are_all_noted(world: World) {
         let link = edge.link(&party);
         let served = [("plan".to_owned(), edge.id.clone())].into();
         let outcome = Outcome { served, refused: Refused::new() };
-        saying.spawn(async move { link.acknowledge(&outcome).await });
+        saying.spawn(async move { link.acknowledge(&outcome, &about()).await });
     }
     for said in saying.join_all().await {
         said.expect("it is noted");

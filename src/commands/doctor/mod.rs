@@ -16,7 +16,8 @@ use tokio::time::timeout;
 use crate::demo::{HOST, TUNNEL_HOST};
 use crate::exit::{Failure, Outcome};
 use crate::print::Format;
-use crate::{environment, print, runtime, sandbox_environment};
+use crate::{environment, print, runtime};
+use sallygate_control::sandbox_environment;
 
 use self::clients::{CLIENTS, Client, SOURCES};
 use self::world::World;

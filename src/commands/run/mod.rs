@@ -18,8 +18,8 @@ use crate::client::{self, Admin, SESSION_SECONDS_MAX, SessionSandbox};
 use crate::exit::{Failure, Outcome, failed};
 use crate::place::Place;
 use crate::running::Running;
-use crate::sandbox_environment::{self, Entrance, TrustFiles};
 use crate::{demo, environment, java_trust, print, runtime};
+use sallygate_control::sandbox_environment::{self, Entrance, TrustFiles};
 
 use self::denials::Denials;
 pub(crate) use self::forwarder::Forwarder;

@@ -16,7 +16,8 @@ CREATE UNIQUE INDEX outbox_by_sequence ON outbox (sequence);
 CREATE INDEX outbox_by_age ON outbox (created_at);
 
 -- Proxies in processes of their own, known by their public keys. `served` and `refused` are what
--- they acknowledged last: digests and reasons by plan.
+-- they acknowledged last: digests and reasons by plan. `entrance` is where sandboxes reach it, and
+-- `ca_pem` what they must trust.
 CREATE TABLE proxies (
     id TEXT NOT NULL PRIMARY KEY,
     name TEXT NOT NULL,
@@ -24,6 +25,8 @@ CREATE TABLE proxies (
     version TEXT NOT NULL,
     served TEXT NOT NULL,
     refused TEXT NOT NULL,
+    entrance TEXT,
+    ca_pem TEXT,
     created_at BIGINT NOT NULL,
     seen_at BIGINT NOT NULL,
     revoked_at BIGINT

@@ -8,7 +8,7 @@
 use std::path::{Path, PathBuf};
 
 /// Names under which clients look for the roots that replace their own.
-pub(crate) const REPLACING_TRUST: [&str; 13] = [
+pub const REPLACING_TRUST: [&str; 13] = [
     "AWS_CA_BUNDLE",
     "BUNDLE_SSL_CA_CERT",
     "CARGO_HTTP_CAINFO",
@@ -25,42 +25,42 @@ pub(crate) const REPLACING_TRUST: [&str; 13] = [
 ];
 
 /// Names under which clients look for roots beside their own.
-pub(crate) const ADDING_TRUST: [&str; 2] = ["DENO_CERT", "NODE_EXTRA_CA_CERTS"];
+pub const ADDING_TRUST: [&str; 2] = ["DENO_CERT", "NODE_EXTRA_CA_CERTS"];
 
 /// Variables that would lead some clients past the proxy.
-pub(crate) const LEADING_PAST: [&str; 4] = ["ALL_PROXY", "FTP_PROXY", "all_proxy", "ftp_proxy"];
+pub const LEADING_PAST: [&str; 4] = ["ALL_PROXY", "FTP_PROXY", "all_proxy", "ftp_proxy"];
 
 const PROXY_VARIABLES: [&str; 4] = ["HTTPS_PROXY", "HTTP_PROXY", "https_proxy", "http_proxy"];
 /// Loopback alone: the sandbox's own servers.
 const NO_PROXY: &str = "localhost,127.0.0.1,::1";
 /// The password of every Java trust store that comes with a JDK. It guards nothing.
-pub(crate) const JAVA_STORE_PASSWORD: &str = "changeit";
+pub const JAVA_STORE_PASSWORD: &str = "changeit";
 
 /// Files that clients are told of.
 #[derive(Clone, Debug)]
-pub(crate) struct TrustFiles {
+pub struct TrustFiles {
     /// Ours alone.
-    pub(crate) own: PathBuf,
+    pub own: PathBuf,
     /// The system's and ours.
-    pub(crate) bundle: PathBuf,
+    pub bundle: PathBuf,
     /// The same for Java, where it was made.
-    pub(crate) java: Option<PathBuf>,
+    pub java: Option<PathBuf>,
 }
 
 impl TrustFiles {
     /// The files of a data directory, as they are called in `seen_as`.
-    pub(crate) fn within(seen_as: &Path, java: Option<PathBuf>) -> Self {
+    pub fn within(seen_as: &Path, java: Option<PathBuf>) -> Self {
         Self { own: seen_as.join("ca.pem"), bundle: seen_as.join("ca-bundle.pem"), java }
     }
 }
 
 /// Where clients find the proxy.
 #[derive(Clone, Debug)]
-pub(crate) struct Entrance {
-    pub(crate) host: String,
-    pub(crate) port: u16,
+pub struct Entrance {
+    pub host: String,
+    pub port: u16,
     /// `id:token`, percent-encoded, when the client is to send it.
-    pub(crate) userinfo: Option<String>,
+    pub userinfo: Option<String>,
 }
 
 impl Entrance {
@@ -71,7 +71,7 @@ impl Entrance {
 }
 
 /// Name and value of every variable, sorted by name. `java_options` are those that are there.
-pub(crate) fn variables(
+pub fn variables(
     entrance: &Entrance,
     trust: &TrustFiles,
     java_options: Option<&str>,
@@ -105,9 +105,31 @@ fn java(entrance: &Entrance, trust: &TrustFiles, before: Option<&str>) -> String
     options.join(" ")
 }
 
+/// `id:token` as it stands in a URL.
+pub fn userinfo(id: &str, token: &str) -> String {
+    format!("{}:{}", percent_encoded(id), percent_encoded(token))
+}
+
+/// RFC 3986 §3.2.1: what is not unreserved is encoded.
+fn percent_encoded(text: &str) -> String {
+    let encoded = |byte: u8| match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+            char::from(byte).to_string()
+        }
+        _ => format!("%{byte:02X}"),
+    };
+    text.bytes().map(encoded).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_identity_is_encoded_for_a_url() {
+        assert_eq!(percent_encoded("sgt_a-b.c~"), "sgt_a-b.c~");
+        assert_eq!(percent_encoded("a:b@c/ü"), "a%3Ab%40c%2F%C3%BC");
+    }
 
     #[test]
     fn every_variable_is_set_once_and_none_leads_past_the_proxy() {
