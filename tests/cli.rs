@@ -199,6 +199,8 @@ fn exit_codes_tell_what_kind_of_end_it_was() {
     check(4, &["explain", "dec_01ABC"]);
     check(4, &["policy", "compile", "--profile", "none"]);
     check(4, &["audit", "verify"]);
+    check(3, &["db", "migrate-to", "mysql://localhost/other"]);
+    check(4, &["db", "migrate-to", "postgres://localhost/other"]);
     check(7, &["status"]);
     check(7, &["run", "--", "true"]);
     check(7, &["tail", "-f"]);
@@ -269,6 +271,22 @@ fn completions_manual_and_version_are_printed() {
     assert!(stdout(&sallygate(dir.path(), &["man"])).contains(".TH sallygate"));
     let version = json(&sallygate(dir.path(), &["version", "-o", "json"]));
     assert_eq!(version["version"], env!("CARGO_PKG_VERSION"));
+}
+
+#[test]
+fn contracts_are_listed_and_printed_whole() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let lines = stdout(&sallygate(dir.path(), &["contracts"]));
+    let whole = json(&sallygate(dir.path(), &["contracts", "--json"]));
+    let entries = whole.as_array().expect("entries");
+    assert!(entries.len() > 60, "{}", entries.len());
+    assert_eq!(lines.lines().count(), entries.len());
+    for (line, entry) in lines.lines().zip(entries) {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        assert_eq!(words.first().copied(), entry["id"].as_str(), "{line}");
+        assert_eq!(words.get(1).copied(), entry["direction"].as_str(), "{line}");
+        assert!(line.ends_with(entry["surface"].as_str().expect("a surface")), "{line}");
+    }
 }
 
 #[test]

@@ -344,6 +344,24 @@ fn the_command_line_goes_the_same_way() {
 }
 
 #[test]
+fn the_embedded_database_is_copied_to_postgresql_once() {
+    let stage = stage(Database::Sqlite);
+    stage.sandbox();
+    let url = postgres::database_url();
+    let migrate = ["db", "migrate-to", &url];
+    assert_eq!(stage.sallygate_ends(&migrate).0, Some(5), "it runs");
+    let Stage { mut world, runtime, ca, connection, profile } = stage;
+    world.process().kill();
+    let stage = Stage { world, runtime, ca, connection, profile };
+    let said = stage.sallygate(&migrate);
+    let copied = |table: &str| said.lines().any(|l| l.split_whitespace().eq([table, "1"]));
+    assert!(copied("sandboxes") && copied("connections"), "{said}");
+    let (code, said) = stage.sallygate_ends(&migrate);
+    assert_eq!(code, Some(5), "{said}");
+    assert!(!said.contains(&url), "{said}");
+}
+
+#[test]
 fn new_keys_and_a_restored_copy_open_what_was_sealed() {
     let stage = stage(Database::Sqlite);
     let (_, caller) = stage.sandbox();
