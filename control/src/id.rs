@@ -25,6 +25,7 @@ pub enum IdKind {
     AuditEntry,
     User,
     Session,
+    Approval,
 }
 
 impl IdKind {
@@ -42,6 +43,7 @@ impl IdKind {
             Self::AuditEntry => "aud_",
             Self::User => "usr_",
             Self::Session => "ses_",
+            Self::Approval => "apr_",
         }
     }
 }

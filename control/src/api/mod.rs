@@ -5,6 +5,7 @@
 //! than what they take and give.
 
 mod answer;
+mod approvals;
 mod body;
 mod caller;
 mod connections;
@@ -57,6 +58,7 @@ pub fn router(control: &Control, metrics: &ApiMetrics) -> Router {
         .merge(profiles::routes())
         .merge(questions::routes())
         .merge(sandboxes::routes())
+        .merge(approvals::routes())
         .merge(record::routes());
     let router = operations
         .layer(middleware::from_fn(not_stored))

@@ -8,11 +8,12 @@ use super::database::{Access, Database, Transaction, fetch_optional};
 use crate::values;
 
 /// Steps in order; the first has version 1. `{bytes}` is how the database spells bytes.
-const STEPS: [(&str, &str); 4] = [
+const STEPS: [(&str, &str); 5] = [
     ("core", include_str!("migrations/0001_core.sql")),
     ("oauth", include_str!("migrations/0002_oauth.sql")),
     ("api", include_str!("migrations/0003_api.sql")),
     ("login", include_str!("migrations/0004_login.sql")),
+    ("approvals", include_str!("migrations/0008_approvals.sql")),
 ];
 
 /// What a migration did.
