@@ -2,6 +2,7 @@
 //! compiled when it was written.
 
 mod publish;
+mod republish;
 mod snapshot;
 mod table;
 mod version;
@@ -15,6 +16,7 @@ use crate::store::{Row, StoreError, Transaction, fetch_optional};
 use crate::values;
 
 pub use publish::{Published, plan, publish, published_plans};
+pub use republish::republish;
 pub use snapshot::{Compiled, Draft, DraftBinding, Whose, compile};
 pub use table::{Which, table};
 pub use version::{Version, add_version, draft_of, find_version, list_versions};

@@ -38,9 +38,7 @@ pub async fn publish(
         return Err(DomainError::invalid(errors));
     };
     let digest = plan.digest.clone();
-    let keep = "INSERT INTO plans (digest, body, created_at) VALUES ($1, $2, $3) \
-                ON CONFLICT (digest) DO NOTHING";
-    transaction.execute(keep, values![&digest, plan.to_canonical_json(), act.now_ms]).await?;
+    keep(transaction, act, &plan).await?;
     let write = "UPDATE profiles SET published_version = $2, published_digest = $3, \
                  revision = revision + 1, updated_at = $4 WHERE id = $1";
     transaction.execute(write, values![id, version, &digest, act.now_ms]).await?;
@@ -56,6 +54,18 @@ pub async fn publish(
     tell(transaction, (Topic::Published, Some(organisation)), &payload, act.now_ms).await?;
     let profile = find(transaction, (organisation, id)).await?;
     Ok(Published { profile, version, digest, warnings })
+}
+
+/// Stores a plan, where it is not there yet.
+pub(super) async fn keep(
+    transaction: &mut dyn Transaction,
+    act: &Act,
+    plan: &Plan,
+) -> Result<(), DomainError> {
+    let sql = "INSERT INTO plans (digest, body, created_at) VALUES ($1, $2, $3) \
+               ON CONFLICT (digest) DO NOTHING";
+    transaction.execute(sql, values![&plan.digest, plan.to_canonical_json(), act.now_ms]).await?;
+    Ok(())
 }
 
 /// The plan with this digest.
