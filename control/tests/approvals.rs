@@ -71,10 +71,9 @@ impl Stage {
 
     /// The id under which a request waits.
     async fn pending(&self, request: u8) -> String {
-        match self.ask(request).await {
-            Standing::Pending(id) => id,
-            other => panic!("not pending: {other:?}"),
-        }
+        let stands = self.ask(request).await;
+        let Standing::Pending(id) = stands else { panic!("not pending: {stands:?}") };
+        id
     }
 
     async fn decide(&self, id: &str, decision: Value) -> Answer {
