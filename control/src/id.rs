@@ -33,6 +33,7 @@ pub enum IdKind {
     Proxy,
     ProxyEnrollment,
     Instance,
+    Approval,
 }
 
 impl IdKind {
@@ -58,6 +59,7 @@ impl IdKind {
             Self::Proxy => "prx_",
             Self::ProxyEnrollment => "pen_",
             Self::Instance => "ins_",
+            Self::Approval => "apr_",
         }
     }
 }

@@ -7,6 +7,7 @@ use sallygate_definitions::Registry;
 use crate::change;
 use crate::clock::Clock;
 use crate::credentials::Vault;
+use crate::domain::approval::{self, Approval, Standing};
 use crate::domain::resolve::{self, Credential};
 use crate::domain::{Act, DomainError, organisation, proxy, token};
 use crate::feed::Feed;
@@ -46,5 +47,35 @@ impl Control {
     /// The credential that a sandbox's request needs, or why it does not get it.
     pub async fn resolve(&self, wanted: &resolve::Wanted) -> Result<Credential, DomainError> {
         resolver::resolve(self, wanted).await
+    }
+
+    /// What stands about a request that a proxy holds. Asks for a decision where nothing does.
+    pub async fn ask_approval(&self, wanted: &approval::Wanted) -> Result<Standing, DomainError> {
+        let act = Act { actor: wanted.sandbox.clone(), now_ms: self.clock.now_ms() };
+        // Most of the time something stands, and looking needs no turn of a writer.
+        let mut transaction = self.store.begin(Access::Read).await?;
+        let stands = approval::standing(&mut *transaction, wanted, act.now_ms).await?;
+        drop(transaction);
+        match stands {
+            Some(stands) => Ok(stands),
+            None => change!(self.store, |transaction| {
+                approval::ask(transaction, &act, wanted).await
+            }),
+        }
+    }
+
+    /// Uses up a sandbox's yes for one request. `false`: it is not there any more.
+    pub async fn claim_approval(&self, of: (&str, &str)) -> Result<bool, DomainError> {
+        let now_ms = self.clock.now_ms();
+        change!(self.store, |transaction| { approval::claim(transaction, of, now_ms).await })
+    }
+
+    /// An approval of this sandbox: another's is as absent as one that never was.
+    pub async fn sandbox_approval(
+        &self,
+        (sandbox, id): (&str, &str),
+    ) -> Result<Approval, DomainError> {
+        let mut transaction = self.store.begin(Access::Read).await?;
+        approval::of_sandbox(&mut *transaction, (sandbox, id), self.clock.now_ms()).await
     }
 }

@@ -30,6 +30,8 @@ on_both_databases!(
     a_sandbox_lives_until_it_is_ended,
     what_is_in_force_is_told_and_acknowledged,
     a_credential_is_given_only_where_the_plan_in_force_has_it,
+    a_changed_target_changes_the_plans_in_force,
+    a_plan_that_its_target_no_longer_allows_is_withdrawn,
 );
 
 const CANARY: &str = "canary-0123456789-0123456789-LAST";
@@ -445,4 +447,97 @@ async fn a_credential_is_given_only_where_the_plan_in_force_has_it(world: World)
     assert!(it.resolve(&wanted).await.is_ok());
     post(format!("{connection}/revoke")).await;
     assert!(it.resolve(&wanted).await.is_err(), "the connection is revoked");
+}
+
+impl Bound {
+    /// What is in force of the profile.
+    async fn digest(&self) -> Option<String> {
+        let profile = self.api.get(&self.path("")).await.expect(200).body;
+        profile["publishedDigest"].as_str().map(str::to_owned)
+    }
+
+    /// How often the audit log has this action.
+    async fn audited(&self, action: &str) -> usize {
+        let audit = self.api.get("/v1/audit?limit=200").await.expect(200).body;
+        let entries = audit["items"].as_array().expect("entries");
+        entries.iter().filter(|entry| entry["action"] == action).count()
+    }
+}
+
+async fn a_changed_target_changes_the_plans_in_force(world: World) {
+    let it = Bound::new(world).await;
+    it.add(it.version()).await;
+    it.publish(1).await;
+    let first = it.digest().await.expect("a plan in force");
+    let echo = |url: &str, enabled: bool| {
+        json!({
+            "definition": "demo::echo",
+            "displayName": "Echo",
+            "enabled": enabled,
+            "config": { "baseUrl": url },
+        })
+    };
+    let path = "/v1/integration/targets/echo";
+    it.api.put(path, echo("https://echo.test", true)).await.expect(200);
+    assert_eq!(it.digest().await.as_ref(), Some(&first), "nothing of the plan changed");
+    assert_eq!(it.audited("profile.republish").await, 0);
+    let (proxy, mut orders) = attached();
+    let control = it.api.control.clone();
+    let telling = tokio::spawn(async move { control.feed.clone().run(control, proxy).await });
+    let hosts = |told: &InForce| format!("{:?}", told.plans[&it.profile].egress_routes);
+    assert!(hosts(&applied(&mut orders).await).contains("echo.test"));
+    it.api.put(path, echo("https://moved.test", true)).await.expect(200);
+    let mut told = applied(&mut orders).await;
+    while hosts(&told).contains("echo.test") {
+        told = applied(&mut orders).await;
+    }
+    assert!(hosts(&told).contains("moved.test"));
+    telling.abort();
+    let moved = it.digest().await.expect("a plan in force");
+    assert_eq!(told.plans[&it.profile].digest, moved);
+    assert_ne!(moved, first);
+    assert_eq!(it.audited("profile.republish").await, 1);
+    it.api.put(path, echo("not a url", true)).await.refused(422, "invalid");
+    it.api.put(path, echo("https://else.test", false)).await.expect(200);
+    assert_eq!(it.digest().await, Some(moved), "what is disabled waits");
+    it.api.ask("POST", &format!("{path}/enable")).send().await.expect(200);
+    let last = it.digest().await.expect("a plan in force");
+    it.api.put(path, echo("https://echo.test", true)).await.expect(200);
+    assert_ne!(it.digest().await, Some(last));
+    assert_eq!(it.digest().await, Some(first), "the same target gives the same plan");
+}
+
+async fn a_plan_that_its_target_no_longer_allows_is_withdrawn(world: World) {
+    let it = Bound::new(world).await;
+    let path = "/v1/integration/targets/models";
+    let offering = |model: &str| {
+        json!({
+            "definition": "openai::openai-default",
+            "displayName": "Models",
+            "config": { "models": [{ "id": model }] },
+        })
+    };
+    it.api.put(path, offering("small")).await.expect(200);
+    let body = json!({ "displayName": "Mine", "secrets": { "apiKey": CANARY } });
+    let made = it.api.post("/v1/integration/connections/models/form", body).await.expect(201);
+    let connection = made.get("id");
+    let binding = json!({ "id": "m", "connectionId": connection, "config": { "model": "small" } });
+    it.add(json!({ "bindings": [binding] })).await;
+    it.publish(1).await;
+    let first = it.digest().await;
+    assert!(first.is_some());
+    let sandbox = it.sandbox().await;
+    let wanted = Wanted { connection, ..it.wanted(&sandbox) };
+    assert_eq!(it.resolve(&wanted).await.as_deref(), Ok(CANARY));
+    it.api.put(path, offering("large")).await.expect(200);
+    assert_eq!(it.digest().await, None);
+    assert!(it.resolve(&wanted).await.is_err(), "there is no plan that has it");
+    assert_eq!(it.audited("profile.withdraw").await, 1);
+    let profile = it.api.get(&it.path("")).await.expect(200).body;
+    assert_eq!(profile["publishedVersion"], 1, "what was published is remembered");
+    it.api.put(path, offering("large")).await.expect(200);
+    assert_eq!(it.audited("profile.withdraw").await, 1, "it is withdrawn once");
+    it.api.put(path, offering("small")).await.expect(200);
+    assert_eq!(it.digest().await, first);
+    assert_eq!(it.resolve(&wanted).await.as_deref(), Ok(CANARY));
 }

@@ -28,6 +28,10 @@ const ORGANISATION: &str = "sallygate-organisation";
 #[derive(Debug)]
 pub(super) struct Reader(Member);
 
+/// May decide about what an organisation's sandboxes are held for.
+#[derive(Debug)]
+pub(super) struct Approver(Member);
+
 /// May change what an organisation has.
 #[derive(Debug)]
 pub(super) struct Writer(Member);
@@ -63,6 +67,12 @@ impl Reader {
     }
 }
 
+impl Approver {
+    pub(super) fn organisation(&self) -> &str {
+        &self.0.organisation
+    }
+}
+
 impl Writer {
     pub(super) fn organisation(&self) -> &str {
         &self.0.organisation
@@ -75,6 +85,12 @@ impl Writer {
 }
 
 impl Caller for Reader {
+    fn token(&self) -> &ApiToken {
+        &self.0.token
+    }
+}
+
+impl Caller for Approver {
     fn token(&self) -> &ApiToken {
         &self.0.token
     }
@@ -223,6 +239,14 @@ impl FromRequestParts<Control> for Reader {
     }
 }
 
+impl FromRequestParts<Control> for Approver {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, control: &Control) -> Result<Self, Problem> {
+        member(parts, control, Role::Approver).await.map(Self)
+    }
+}
+
 impl FromRequestParts<Control> for Writer {
     type Rejection = Problem;
 
@@ -294,6 +318,7 @@ macro_rules! described {
 
 described! {
     Reader: describe_organisation;
+    Approver: describe_organisation;
     Writer: describe_organisation;
     Operator: |_, operation| describe(operation);
     Anybody: |_, operation| describe(operation);

@@ -5,6 +5,7 @@
 //! than what they take and give.
 
 mod answer;
+mod approvals;
 mod body;
 mod bootstrap;
 mod callback;
@@ -71,6 +72,7 @@ pub fn router(control: &Control, metrics: &ApiMetrics) -> Router {
         .merge(bootstrap::routes())
         .merge(proxies::routes())
         .merge(internal::routes())
+        .merge(approvals::routes())
         .merge(record::routes());
     let router = operations
         .layer(middleware::from_fn(not_stored))

@@ -76,10 +76,10 @@ impl<T: JsonSchema> OperationInput for InQuery<T> {
 pub(super) struct Paging {
     /// How many at most [default: 50].
     #[schemars(range(min = 1, max = 200))]
-    limit: Option<i64>,
+    pub(super) limit: Option<i64>,
     /// `nextCursor` of the piece before.
     #[schemars(length(max = 400))]
-    cursor: Option<String>,
+    pub(super) cursor: Option<String>,
 }
 
 const LIMIT_DEFAULT: i64 = 50;

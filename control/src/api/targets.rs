@@ -236,7 +236,7 @@ async fn set_enabled(
 ) -> Result<Found<View>, Problem> {
     let act = operator.act(control);
     let target: Result<Target, DomainError> = change!(control.store, |transaction| {
-        target::set_enabled(transaction, &act, what, if_revision).await
+        target::set_enabled(transaction, (&act, &control.registry), what, if_revision).await
     });
     let target = target?;
     control.feed.wake();

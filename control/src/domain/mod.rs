@@ -3,6 +3,7 @@
 //! Every function works in a transaction that its caller began, so that a change, its audit entry
 //! and what must be told of it happen together or not at all. Nothing here knows of HTTP.
 
+pub mod approval;
 pub mod audit;
 pub(crate) mod check;
 pub mod connection;

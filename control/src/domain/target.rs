@@ -8,7 +8,7 @@ use sallygate_definitions::{Definition, Registry};
 use serde_json::{Map, Value as Json, json};
 
 use super::audit::{self, Change};
-use super::{Act, DomainError, Fault, Issue, Page, PageOf, check};
+use super::{Act, DomainError, Fault, Issue, Page, PageOf, check, profile};
 use crate::credentials::{INSTALLATION, Place, Plaintext, Sealed, Vault};
 use crate::store::{Row, StoreError, Topic, Transaction, fetch_optional, tell};
 use crate::values;
@@ -183,6 +183,7 @@ pub async fn put(
     };
     audit::record(transaction, act, change).await?;
     changed(transaction, act, put.key).await?;
+    profile::republish(transaction, (act, registry), (put.key, put.enabled)).await?;
     Ok(after)
 }
 
@@ -292,10 +293,10 @@ fn place(row: &str) -> Place<'_> {
     Place { table: "target_secrets", row, column: "ciphertext" }
 }
 
-/// Lets users connect, or ends that. Plans that use the target lose it at once.
+/// Lets users connect, or ends that: nobody gets credentials for a disabled target.
 pub async fn set_enabled(
     transaction: &mut dyn Transaction,
-    act: &Act,
+    (act, registry): (&Act, &Registry),
     (key, enabled): (&str, Enabled),
     if_revision: Option<i64>,
 ) -> Result<Target, DomainError> {
@@ -318,6 +319,7 @@ pub async fn set_enabled(
     };
     audit::record(transaction, act, change).await?;
     changed(transaction, act, key).await?;
+    profile::republish(transaction, (act, registry), (key, enabled)).await?;
     Ok(after)
 }
 

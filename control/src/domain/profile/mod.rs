@@ -3,6 +3,7 @@
 
 mod canary;
 mod publish;
+mod republish;
 mod snapshot;
 mod table;
 mod version;
@@ -17,6 +18,7 @@ use crate::values;
 
 pub use canary::{Canary, abort_canary, promote_canary, publish_canary};
 pub use publish::{InForceOf, Published, all_in_force, in_force_of, plan, publish};
+pub use republish::republish;
 pub use snapshot::{Compiled, Draft, DraftBinding, Whose, compile};
 pub use table::{Which, table};
 pub use version::{Version, add_version, draft_of, find_version, list_versions};

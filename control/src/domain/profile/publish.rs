@@ -66,10 +66,20 @@ pub(super) async fn keep_plan(
         return Err(DomainError::invalid(errors));
     };
     let digest = plan.digest.clone();
-    let keep = "INSERT INTO plans (digest, body, created_at) VALUES ($1, $2, $3) \
-                ON CONFLICT (digest) DO NOTHING";
-    transaction.execute(keep, values![&digest, plan.to_canonical_json(), act.now_ms]).await?;
+    keep(transaction, act, &plan).await?;
     Ok((digest, warnings))
+}
+
+/// Stores a plan, where it is not there yet.
+pub(super) async fn keep(
+    transaction: &mut dyn Transaction,
+    act: &Act,
+    plan: &Plan,
+) -> Result<(), DomainError> {
+    let sql = "INSERT INTO plans (digest, body, created_at) VALUES ($1, $2, $3) \
+               ON CONFLICT (digest) DO NOTHING";
+    transaction.execute(sql, values![&plan.digest, plan.to_canonical_json(), act.now_ms]).await?;
+    Ok(())
 }
 
 /// The plan with this digest.
