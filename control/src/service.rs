@@ -13,7 +13,7 @@ use crate::domain::{Act, DomainError, organisation, proxy, token};
 use crate::feed::Feed;
 use crate::login::Login;
 use crate::resolver;
-use crate::store::Store;
+use crate::store::{Access, Store};
 use crate::webhook::Webhooks;
 
 /// The control service. Cheap to clone.
