@@ -451,7 +451,7 @@ async fn a_credential_is_given_only_where_the_plan_in_force_has_it(world: World)
 
 impl Bound {
     /// What is in force of the profile.
-    async fn digest(&self) -> Option<String> {
+    async fn in_force(&self) -> Option<String> {
         let profile = self.api.get(&self.path("")).await.expect(200).body;
         profile["publishedDigest"].as_str().map(str::to_owned)
     }
@@ -468,7 +468,7 @@ async fn a_changed_target_changes_the_plans_in_force(world: World) {
     let it = Bound::new(world).await;
     it.add(it.version()).await;
     it.publish(1).await;
-    let first = it.digest().await.expect("a plan in force");
+    let first = it.in_force().await.expect("a plan in force");
     let echo = |url: &str, enabled: bool| {
         json!({
             "definition": "demo::echo",
@@ -479,11 +479,14 @@ async fn a_changed_target_changes_the_plans_in_force(world: World) {
     };
     let path = "/v1/integration/targets/echo";
     it.api.put(path, echo("https://echo.test", true)).await.expect(200);
-    assert_eq!(it.digest().await.as_ref(), Some(&first), "nothing of the plan changed");
+    assert_eq!(it.in_force().await.as_ref(), Some(&first), "nothing of the plan changed");
     assert_eq!(it.audited("profile.republish").await, 0);
     let (proxy, mut orders) = attached();
     let control = it.api.control.clone();
-    let telling = tokio::spawn(async move { control.feed.clone().run(control, proxy).await });
+    let telling = tokio::spawn(async move {
+        let feed = control.feed.clone();
+        tokio::join!(feed.run(control.clone()), feed.attach(control, (proxy, About::default())));
+    });
     let hosts = |told: &InForce| format!("{:?}", told.plans[&it.profile].egress_routes);
     assert!(hosts(&applied(&mut orders).await).contains("echo.test"));
     it.api.put(path, echo("https://moved.test", true)).await.expect(200);
@@ -493,18 +496,18 @@ async fn a_changed_target_changes_the_plans_in_force(world: World) {
     }
     assert!(hosts(&told).contains("moved.test"));
     telling.abort();
-    let moved = it.digest().await.expect("a plan in force");
+    let moved = it.in_force().await.expect("a plan in force");
     assert_eq!(told.plans[&it.profile].digest, moved);
     assert_ne!(moved, first);
     assert_eq!(it.audited("profile.republish").await, 1);
     it.api.put(path, echo("not a url", true)).await.refused(422, "invalid");
     it.api.put(path, echo("https://else.test", false)).await.expect(200);
-    assert_eq!(it.digest().await, Some(moved), "what is disabled waits");
+    assert_eq!(it.in_force().await, Some(moved), "what is disabled waits");
     it.api.ask("POST", &format!("{path}/enable")).send().await.expect(200);
-    let last = it.digest().await.expect("a plan in force");
+    let last = it.in_force().await.expect("a plan in force");
     it.api.put(path, echo("https://echo.test", true)).await.expect(200);
-    assert_ne!(it.digest().await, Some(last));
-    assert_eq!(it.digest().await, Some(first), "the same target gives the same plan");
+    assert_ne!(it.in_force().await, Some(last));
+    assert_eq!(it.in_force().await, Some(first), "the same target gives the same plan");
 }
 
 async fn a_plan_that_its_target_no_longer_allows_is_withdrawn(world: World) {
@@ -524,13 +527,13 @@ async fn a_plan_that_its_target_no_longer_allows_is_withdrawn(world: World) {
     let binding = json!({ "id": "m", "connectionId": connection, "config": { "model": "small" } });
     it.add(json!({ "bindings": [binding] })).await;
     it.publish(1).await;
-    let first = it.digest().await;
+    let first = it.in_force().await;
     assert!(first.is_some());
     let sandbox = it.sandbox().await;
-    let wanted = Wanted { connection, ..it.wanted(&sandbox) };
+    let wanted = Wanted { connection, ..it.wanted(&sandbox).await };
     assert_eq!(it.resolve(&wanted).await.as_deref(), Ok(CANARY));
     it.api.put(path, offering("large")).await.expect(200);
-    assert_eq!(it.digest().await, None);
+    assert_eq!(it.in_force().await, None);
     assert!(it.resolve(&wanted).await.is_err(), "there is no plan that has it");
     assert_eq!(it.audited("profile.withdraw").await, 1);
     let profile = it.api.get(&it.path("")).await.expect(200).body;
@@ -538,6 +541,6 @@ async fn a_plan_that_its_target_no_longer_allows_is_withdrawn(world: World) {
     it.api.put(path, offering("large")).await.expect(200);
     assert_eq!(it.audited("profile.withdraw").await, 1, "it is withdrawn once");
     it.api.put(path, offering("small")).await.expect(200);
-    assert_eq!(it.digest().await, first);
+    assert_eq!(it.in_force().await, first);
     assert_eq!(it.resolve(&wanted).await.as_deref(), Ok(CANARY));
 }
