@@ -1,12 +1,15 @@
 //! Requests that wait for the operator, and what was decided about them.
 //!
-//! Stand-alone, the book is kept in memory: a restart forgets it, and whoever waits asks again.
+//! Sandboxes of a control service ask it, through an [`Approver`]. For all others there is a book in
+//! memory: a restart forgets it, and whoever waits asks again.
 //! INVARIANT: only an operator's yes grants anything, for one sandbox, route, method, URL and what
 //! was read of the body; what nobody decided expires, which is its own standing and no denial.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use async_trait::async_trait;
 use aws_lc_rs::digest;
 use sallygate_compiler::content::Content;
 use serde::Serialize;
@@ -41,26 +44,87 @@ pub(crate) struct Wanted<'a> {
 /// What the book says about a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
-    Granted,
+    Granted(Grant),
     Pending(String),
     Denied(String),
     TooMany,
     TooLong,
 }
 
+/// A yes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Grant {
+    ForATime,
+    /// For one request: it must be claimed, and whoever comes first has it.
+    Once(String),
+}
+
 /// How an approval stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Standing {
+pub enum Standing {
+    /// Nobody has decided.
     Pending,
     /// Until its time is over.
     Approved,
     /// For one request, which has not come yet.
     ApprovedOnce,
+    /// Until its time is over.
     Denied,
     /// The one request has come.
     Used,
+    /// Its time is over.
     Expired,
+}
+
+/// A held request, as whoever decides gets it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// Id of the sandbox.
+    pub sandbox: String,
+    /// Id of the route that holds it.
+    pub route: String,
+    /// Method of the request.
+    pub method: String,
+    /// URL with its query.
+    pub url: String,
+    /// Of everything that a decision is about: also of what was read of the body.
+    pub request_sha256: [u8; 32],
+}
+
+/// What whoever decides says about a held request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ruling {
+    /// It may pass; `once`: when [`Approver::claim`] says so too.
+    Granted {
+        /// Id of the approval.
+        id: String,
+        /// For one request only.
+        once: bool,
+    },
+    /// It waits under this id.
+    Pending(String),
+    /// It was refused under this id.
+    Denied(String),
+    /// Too many others wait.
+    TooMany,
+}
+
+/// Nobody can be asked, or nothing is decided for this sandbox. The text is for the operator's log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unruled(pub String);
+
+/// Decides about held requests of a layer's sandboxes.
+#[async_trait]
+pub trait Approver: Send + Sync + fmt::Debug {
+    /// What stands about a request; a decision is asked for where nothing does.
+    async fn ask(&self, held: &Held) -> Result<Ruling, Unruled>;
+
+    /// Uses up a yes for one request. `false`: another request has it.
+    async fn claim(&self, sandbox: &str, id: &str) -> Result<bool, Unruled>;
+
+    /// An approval of this sandbox.
+    async fn find(&self, sandbox: &str, id: &str) -> Result<Option<Approval>, Unruled>;
 }
 
 impl Standing {
@@ -92,19 +156,40 @@ pub(crate) enum Undecidable {
 /// One entry of the book, as it is shown.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Approval {
-    pub(crate) id: String,
-    pub(crate) sandbox: String,
-    pub(crate) route: String,
-    pub(crate) method: String,
-    pub(crate) url: String,
-    pub(crate) standing: Standing,
-    pub(crate) asked_unix: i64,
+pub struct Approval {
+    /// `apr_…`
+    pub id: String,
+    /// Id of the sandbox.
+    pub sandbox: String,
+    /// Id of the route that holds it.
+    pub route: String,
+    /// Method of the request.
+    pub method: String,
+    /// URL with its query.
+    pub url: String,
+    /// How it stands.
+    pub standing: Standing,
+    /// Seconds since the Unix epoch.
+    pub asked_unix: i64,
     /// When it will no longer stand as it does.
-    pub(crate) expires_unix: i64,
+    pub expires_unix: i64,
 }
 
 type RequestHash = [u8; 32];
+
+impl Wanted<'_> {
+    /// As an [`Approver`] gets it; `None` when nobody could judge it.
+    pub(crate) fn to_held(self) -> Option<Held> {
+        let request_sha256 = request_hash(&self);
+        (self.url.len() <= URL_BYTES_MAX).then(|| Held {
+            sandbox: self.sandbox.to_string(),
+            route: self.route.to_string(),
+            method: self.method.to_owned(),
+            url: self.url.to_owned(),
+            request_sha256,
+        })
+    }
+}
 
 /// The approvals of a proxy that stands alone.
 #[derive(Debug)]
@@ -138,8 +223,7 @@ impl Approvals {
         self.decisions.subscribe()
     }
 
-    /// What is decided about `wanted`; asks for a decision when there is none. A yes for one
-    /// request is used up by being given out.
+    /// What is decided about `wanted`; asks for a decision when there is none.
     pub(crate) fn ask(&self, wanted: &Wanted<'_>, now_unix: i64) -> Answer {
         if wanted.url.len() > URL_BYTES_MAX {
             return Answer::TooLong;
@@ -147,19 +231,24 @@ impl Approvals {
         let request = request_hash(wanted);
         let mut book = self.book(now_unix);
         let known = book.newest.get(&request).cloned();
-        if let Some(entry) = known.and_then(|id| book.entries.get_mut(&id)) {
+        if let Some(entry) = known.and_then(|id| book.entries.get(&id)) {
             match entry.standing {
                 Standing::Pending => return Answer::Pending(entry.id.clone()),
-                Standing::Approved => return Answer::Granted,
+                Standing::Approved => return Answer::Granted(Grant::ForATime),
                 Standing::Denied => return Answer::Denied(entry.id.clone()),
-                Standing::ApprovedOnce => {
-                    entry.standing = Standing::Used;
-                    return Answer::Granted;
-                }
+                Standing::ApprovedOnce => return Answer::Granted(Grant::Once(entry.id.clone())),
                 Standing::Used | Standing::Expired => {}
             }
         }
         book.open(wanted, request, now_unix).map_or(Answer::TooMany, Answer::Pending)
+    }
+
+    /// Uses up a yes for one request. `false`: another request has it.
+    pub(crate) fn claim(&self, id: &str, now_unix: i64) -> bool {
+        let mut book = self.book(now_unix);
+        let entry = book.entries.get_mut(id);
+        let once = entry.filter(|entry| entry.standing == Standing::ApprovedOnce);
+        once.map(|entry| entry.standing = Standing::Used).is_some()
     }
 
     /// Decides about a request that waits.
@@ -297,8 +386,13 @@ mod tests {
     fn a_yes_for_one_request_lets_one_through() {
         let approvals = Approvals::default();
         let id = pending(ask(&approvals, REQUEST, NOW));
+        assert!(!approvals.claim(&id, NOW));
         approvals.decide(&id, Decision::Once, NOW).unwrap();
-        assert_eq!(ask(&approvals, REQUEST, NOW), Answer::Granted);
+        let once = Answer::Granted(Grant::Once(id.clone()));
+        assert_eq!(ask(&approvals, REQUEST, NOW), once);
+        assert_eq!(ask(&approvals, REQUEST, NOW), once, "asking uses nothing up");
+        assert!(approvals.claim(&id, NOW));
+        assert!(!approvals.claim(&id, NOW));
         assert_eq!(approvals.get(&id, NOW).unwrap().standing, Standing::Used);
         assert_ne!(pending(ask(&approvals, REQUEST, NOW)), id);
     }
@@ -317,7 +411,9 @@ mod tests {
         ] {
             assert_ne!(pending(ask(&approvals, other, NOW)), id, "{other:?}");
         }
-        assert_eq!(ask(&approvals, REQUEST, NOW + 59), Answer::Granted);
+        let granted = Answer::Granted(Grant::ForATime);
+        assert_eq!(ask(&approvals, REQUEST, NOW + 59), granted);
+        assert!(!approvals.claim(&id, NOW));
         pending(ask(&approvals, REQUEST, NOW + 60));
         assert_eq!(approvals.get(&id, NOW + 60).unwrap().standing, Standing::Expired);
     }

@@ -91,6 +91,8 @@ codes! {
     ApprovalPending = "approval_pending", 403, ContactOperator;
     /// the operator decided against the request
     ApprovalDenied = "approval_denied", 403, ContactOperator;
+    /// nobody can be asked whether the request may pass, so it does not
+    ApprovalUnavailable = "approval_unavailable", 503, ContactOperator;
     /// the body is larger than the route allows
     RequestTooLarge = "request_too_large", 413, ReduceRate;
     /// the credential cannot be had, so nothing was sent

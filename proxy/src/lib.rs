@@ -31,6 +31,7 @@ pub mod record;
 mod admin;
 mod server;
 
+pub use approval::{Approval, Approver, Held, Ruling, Standing, Unruled};
 pub use credential::{Resolved, Resolver, Unresolved, Wanted};
 pub use denial::{Code, Denial, NextStep};
 pub use id::ExchangeId;

@@ -5,32 +5,48 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use sallygate_control::domain::approval::{self, Standing as Stands, State};
 use sallygate_control::domain::{DomainError, Fault, resolve};
 use sallygate_control::feed::{InForce, Order, Proxy, Refused};
 use sallygate_control::service::Control;
-use sallygate_proxy::{Handle, Layer, Resolved, Resolver, Unresolved, Wanted};
+use sallygate_proxy::{
+    Approval, Approver, Handle, Held, Layer, Resolved, Resolver, Ruling, Standing, Unresolved,
+    Unruled, Wanted,
+};
 
-/// Carries out on `handle` what is ordered; credentials come from the control service here.
+/// Carries out on `handle` what is ordered; credentials and approvals come from the control service
+/// here.
 pub(super) fn attached(handle: Handle, control: Control) -> Proxy {
-    carrying_out(handle, Arc::new(FromControl(control)))
+    let asked = Arc::new(FromControl(control));
+    carrying_out(
+        handle,
+        Asked { resolver: Arc::<FromControl>::clone(&asked), approver: Some(asked) },
+    )
+}
+
+/// Who is asked for what a proxy does not know.
+pub(super) struct Asked {
+    pub(super) resolver: Arc<dyn Resolver>,
+    /// `None`: held requests wait for the operator of the proxy.
+    pub(super) approver: Option<Arc<dyn Approver>>,
 }
 
 /// Carries out on `handle` what is ordered.
-pub(super) fn carrying_out(handle: Handle, resolver: Arc<dyn Resolver>) -> Proxy {
+pub(super) fn carrying_out(handle: Handle, asked: Asked) -> Proxy {
     Arc::new(move |order| match order {
         Order::Forget(connections) => {
             handle.forget(&connections);
             Refused::new()
         }
-        Order::Apply(in_force) => apply(&handle, in_force, &resolver),
+        Order::Apply(in_force) => apply(&handle, in_force, &asked),
     })
 }
 
-fn apply(handle: &Handle, in_force: InForce, resolver: &Arc<dyn Resolver>) -> Refused {
+fn apply(handle: &Handle, in_force: InForce, asked: &Asked) -> Refused {
     let InForce { plans, sandboxes, targets } = in_force;
     let profiles: Vec<String> = plans.keys().cloned().collect();
-    let resolver = Some(Arc::clone(resolver));
-    match handle.apply(Layer { plans, sandboxes, targets, resolver }) {
+    let (resolver, approver) = (Some(Arc::clone(&asked.resolver)), asked.approver.clone());
+    match handle.apply(Layer { plans, sandboxes, targets, resolver, approver }) {
         Ok(applied) => applied.refused.into_iter().collect(),
         Err(error) => profiles.into_iter().map(|id| (id, error.to_string())).collect(),
     }
@@ -69,5 +85,62 @@ fn unresolved(error: DomainError) -> Unresolved {
             let retry_after = error.retry_after_ms.map(Duration::from_millis);
             Unresolved::Unavailable { message: error.message, retry_after }
         }
+    }
+}
+
+#[async_trait]
+impl Approver for FromControl {
+    async fn ask(&self, held: &Held) -> Result<Ruling, Unruled> {
+        let wanted = approval::Wanted {
+            sandbox: held.sandbox.clone(),
+            route: held.route.clone(),
+            method: held.method.clone(),
+            url: held.url.clone(),
+            request_sha256: held.request_sha256,
+        };
+        let stands = self.0.ask_approval(&wanted).await.map_err(unruled)?;
+        Ok(match stands {
+            Stands::Granted { id, once } => Ruling::Granted { id, once },
+            Stands::Pending(id) => Ruling::Pending(id),
+            Stands::Denied(id) => Ruling::Denied(id),
+            Stands::TooMany => Ruling::TooMany,
+        })
+    }
+
+    async fn claim(&self, sandbox: &str, id: &str) -> Result<bool, Unruled> {
+        self.0.claim_approval((sandbox, id)).await.map_err(unruled)
+    }
+
+    async fn find(&self, sandbox: &str, id: &str) -> Result<Option<Approval>, Unruled> {
+        match self.0.sandbox_approval((sandbox, id)).await {
+            Ok(found) => Ok(Some(shown(found))),
+            Err(error) if error.fault == Fault::NotFound => Ok(None),
+            Err(error) => Err(unruled(error)),
+        }
+    }
+}
+
+fn unruled(error: DomainError) -> Unruled {
+    Unruled(format!("{}: {}", error.code, error.message))
+}
+
+fn shown(it: approval::Approval) -> Approval {
+    let standing = match it.state {
+        State::Pending => Standing::Pending,
+        State::Approved => Standing::Approved,
+        State::ApprovedOnce => Standing::ApprovedOnce,
+        State::Denied => Standing::Denied,
+        State::Used => Standing::Used,
+        State::Expired => Standing::Expired,
+    };
+    Approval {
+        id: it.id,
+        sandbox: it.sandbox,
+        route: it.route,
+        method: it.method,
+        url: it.url,
+        standing,
+        asked_unix: it.asked_ms.div_euclid(1000),
+        expires_unix: it.expires_ms.div_euclid(1000),
     }
 }

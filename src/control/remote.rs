@@ -13,7 +13,7 @@ use sallygate_proxy::{Handle, Resolved, Resolver, Unresolved, Wanted};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use super::proxy::carrying_out;
+use super::proxy::{Asked, carrying_out};
 use crate::exit::{Failure, failed};
 
 /// Where the control service is.
@@ -72,7 +72,8 @@ pub(crate) async fn attach(
     identity.enrolled().map_err(failed)?;
     let link = link(there, identity)?;
     let remote = Remote::open(link, &home(data_dir), (Clock::system(), about)).map_err(failed)?;
-    let proxy = carrying_out(handle, Arc::new(FromRemote(remote.clone())));
+    let resolver = Arc::new(FromRemote(remote.clone()));
+    let proxy = carrying_out(handle, Asked { resolver, approver: None });
     let (restored, waiting) = oneshot::channel();
     let task = tokio::spawn(async move {
         // Whoever waits may have given up.

@@ -8,6 +8,7 @@ use sallygate_compiler::snapshot::SandboxSpec;
 
 use super::PublishError;
 use super::store::Store;
+use crate::approval::Approver;
 use crate::credential::{Cell, Resolver};
 use crate::metrics::Metrics;
 
@@ -21,6 +22,8 @@ pub struct Layer {
     pub targets: BTreeMap<String, String>,
     /// Who resolves the credentials of these plans.
     pub resolver: Option<Arc<dyn Resolver>>,
+    /// Who decides about held requests of these sandboxes; `None`: the operator of this proxy.
+    pub approver: Option<Arc<dyn Approver>>,
 }
 
 /// What became of a layer.

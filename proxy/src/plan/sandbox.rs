@@ -9,6 +9,7 @@ use ipnet::IpNet;
 use subtle::ConstantTimeEq;
 
 use super::ActivePlan;
+use crate::approval::Approver;
 
 /// SHA-256 of a sandbox's token. Tokens carry 160 random bits or more, so a plain hash is enough.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -49,6 +50,8 @@ pub(crate) struct Sandbox {
     pub(crate) sources: Vec<IpNet>,
     pub(crate) expires_unix: Option<i64>,
     pub(crate) connections: Arc<AtomicU64>,
+    /// Who decides about its held requests; `None`: the operator of this proxy.
+    pub(crate) approver: Option<Arc<dyn Approver>>,
 }
 
 impl Sandbox {

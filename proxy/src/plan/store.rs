@@ -358,7 +358,10 @@ impl Store {
     fn admit(&self, written: &mut Written, next: &mut Generation) {
         // A file's sandbox keeps its name, whoever else uses it.
         let own = written.input.sandboxes.iter().chain(written.sessions.values());
-        for spec in own.chain(&written.layer.sandboxes) {
+        let own = own.map(|spec| (spec, None));
+        let approver = written.layer.approver.as_ref();
+        let layer = written.layer.sandboxes.iter().map(|spec| (spec, approver));
+        for (spec, approver) in own.chain(layer) {
             let Some(plan) = next.plans.get(&spec.profile) else { continue };
             if next.sandboxes.contains_key(spec.id.as_str()) {
                 continue;
@@ -370,6 +373,7 @@ impl Store {
                 sources: spec.sources.clone(),
                 expires_unix: spec.expires_unix,
                 connections: Arc::clone(written.counts.entry(spec.id.clone()).or_default()),
+                approver: approver.cloned(),
             });
             if let Some(token) = sandbox.token {
                 next.tokens.insert(token, Arc::clone(&sandbox));

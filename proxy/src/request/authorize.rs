@@ -16,7 +16,7 @@ use sallygate_compiler::table::{Miss, RouteIndex, Verdict};
 
 use super::parse::RequestHead;
 use super::{Shared, matching};
-use crate::approval::{Answer, Wanted};
+use crate::approval::{Answer, Grant, Ruling, Unruled, Wanted};
 use crate::clock;
 use crate::denial::{Code, Denial, NextStep};
 use crate::meter::{Metering, Over};
@@ -74,7 +74,7 @@ impl Permit {
 }
 
 /// Turns what the table found into a permit, within the limits of the route.
-pub(super) fn permit(
+pub(super) async fn permit(
     verdict: Verdict,
     sandbox: &Sandbox,
     (head, content): (&RequestHead, &Content),
@@ -92,10 +92,7 @@ pub(super) fn permit(
             metering: None,
         }),
         Verdict::Deny(index) => Err(denied(plan, index)),
-        Verdict::Hold(index) => {
-            approved(index, sandbox, (head, content), shared)?;
-            allowed(index, Consent::Given, sandbox, request, shared)
-        }
+        Verdict::Hold(index) => held(index, sandbox, (head, content), request, shared).await,
         // Unread content is no reason to let anything through.
         Verdict::Inspect(_) => Err(no_route(Miss::Content, plan, head, request)),
         Verdict::NoRoute { reason, .. } => Err(no_route(reason, plan, head, request)),
@@ -110,21 +107,71 @@ pub(super) fn because(mut denial: Denial, unclear: Option<Unreadable>) -> Denial
     denial
 }
 
-/// Whether the operator has said yes to this very request.
-fn approved(
+/// A permit for a request that is approved. A yes for one request is used up last: what a limit
+/// refuses has not used it.
+async fn held(
+    index: RouteIndex,
+    sandbox: &Sandbox,
+    asked: (&RequestHead, &Content),
+    request: &RequestHeader,
+    shared: &Shared,
+) -> Result<Permit, Denial> {
+    loop {
+        let grant = approved(index, sandbox, asked, shared).await?;
+        let permit = allowed(index, Consent::Given, sandbox, request, shared)?;
+        match grant {
+            Grant::ForATime => return Ok(permit),
+            Grant::Once(id) if claim(sandbox, &id, shared).await? => return Ok(permit),
+            // Another request took it meanwhile: this one asks again, and waits.
+            Grant::Once(_) => {}
+        }
+    }
+}
+
+async fn claim(sandbox: &Sandbox, id: &str, shared: &Shared) -> Result<bool, Denial> {
+    match &sandbox.approver {
+        None => Ok(shared.approvals.claim(id, clock::wall_seconds())),
+        Some(approver) => approver.claim(&sandbox.id, id).await.map_err(|e| unruled(&e)),
+    }
+}
+
+/// Why is for the operator; the sandbox learns that it is not decided.
+pub(super) fn unruled(Unruled(why): &Unruled) -> Denial {
+    tracing::warn!(why, "nobody can be asked for an approval");
+    let detail = "nobody can be asked whether the request may pass; nothing was sent";
+    Denial::new(Code::ApprovalUnavailable, detail).retry_after(POLL_SECONDS)
+}
+
+async fn ask(wanted: &Wanted<'_>, sandbox: &Sandbox, shared: &Shared) -> Result<Answer, Denial> {
+    let Some(approver) = &sandbox.approver else {
+        return Ok(shared.approvals.ask(wanted, clock::wall_seconds()));
+    };
+    let Some(held) = wanted.to_held() else { return Ok(Answer::TooLong) };
+    let ruling = approver.ask(&held).await.map_err(|e| unruled(&e))?;
+    Ok(match ruling {
+        Ruling::Granted { once: false, .. } => Answer::Granted(Grant::ForATime),
+        Ruling::Granted { id, once: true } => Answer::Granted(Grant::Once(id)),
+        Ruling::Pending(id) => Answer::Pending(id),
+        Ruling::Denied(id) => Answer::Denied(id),
+        Ruling::TooMany => Answer::TooMany,
+    })
+}
+
+/// Whether somebody has said yes to this very request.
+async fn approved(
     index: RouteIndex,
     sandbox: &Sandbox,
     (head, content): (&RequestHead, &Content),
     shared: &Shared,
-) -> Result<(), Denial> {
+) -> Result<Grant, Denial> {
     let gone = || Denial::new(Code::NoRoute, "the route is gone");
     let route = sandbox.plan.route(index).ok_or_else(gone)?;
     let host = head.authority.wire(head.scheme);
     let url = format!("{}://{host}{}", head.scheme.as_str(), head.target.to_path_and_query());
-    let (sandbox, route_id, method) = (&sandbox.id, &route.id, head.method.as_str());
-    let wanted = Wanted { sandbox, route: route_id, method, url: &url, content };
-    let denial = match shared.approvals.ask(&wanted, clock::wall_seconds()) {
-        Answer::Granted => return Ok(()),
+    let (id, method) = (&route.id, head.method.as_str());
+    let wanted = Wanted { sandbox: &sandbox.id, route: id, method, url: &url, content };
+    let denial = match ask(&wanted, sandbox, shared).await? {
+        Answer::Granted(grant) => return Ok(grant),
         Answer::Pending(id) => {
             let detail = "the request waits for the operator's decision; send it again afterwards";
             Denial::new(Code::ApprovalPending, detail).approval(id).retry_after(POLL_SECONDS)

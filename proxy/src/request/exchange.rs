@@ -226,6 +226,12 @@ impl Slot {
         });
     }
 
+    /// Whether what is in force allows the exchange that holds this slot.
+    pub(super) fn check(&self, generation: &Generation) -> Result<(), Denial> {
+        let in_flight = self.in_flight.lock().unwrap_or_else(PoisonError::into_inner);
+        in_flight.as_ref().map_or(Ok(()), |x| x.still_allowed(generation))
+    }
+
     pub(super) fn leave(&self) {
         *self.in_flight.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }

@@ -100,7 +100,9 @@ impl Gateway {
             x.sandbox = Some(Arc::clone(&sandbox));
             x.timings.identified();
             let now = clock::wall_seconds();
-            return own::answer(&head, &sandbox, &shared.approvals, now).map(Admission::Own);
+            drop(generation);
+            let answer = own::answer(&head, &sandbox, &shared.approvals, now).await;
+            return answer.map(Admission::Own);
         }
         drop(generation);
         let permit = self.authorize(session, x, &head).await?;
@@ -135,9 +137,15 @@ impl Gateway {
                 inspect::read(kind, session, x, (head, &mut content)).await?;
                 continue;
             }
-            match authorize::permit(verdict, &sandbox, (head, &content), request, shared) {
+            drop(generation);
+            let asked = (&**head, &content);
+            match authorize::permit(verdict, &sandbox, asked, request, shared).await {
                 Ok(permit) => {
                     x.slot.enter(&sandbox, (head, content), &permit);
+                    if permit.consent() == authorize::Consent::Given {
+                        // Somebody was asked: something else may be in force since.
+                        x.slot.check(&shared.store.load())?;
+                    }
                     return Ok(permit);
                 }
                 Err(denial) => {

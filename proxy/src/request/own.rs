@@ -7,6 +7,7 @@ use sallygate_compiler::plan::Route;
 use serde_json::{Value, json};
 
 use super::Exchange;
+use super::authorize::unruled;
 use super::parse::RequestHead;
 use crate::approval::Approvals;
 use crate::clock;
@@ -16,6 +17,8 @@ use crate::plan::Sandbox;
 /// The name under which a sandbox reaches the proxy. It is never resolved.
 const HOST: &str = "sallygate.internal";
 const APPROVALS: &str = "/v1/approvals/";
+/// How often a request that waits looks whether it was decided somewhere else.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Routes that one answer lists.
 const ROUTES_MAX: usize = 500;
 
@@ -30,7 +33,7 @@ pub(super) fn approval_url(id: &str) -> String {
 }
 
 /// Answers a request for the proxy.
-pub(super) fn answer(
+pub(super) async fn answer(
     head: &RequestHead,
     sandbox: &Sandbox,
     approvals: &Approvals,
@@ -44,9 +47,13 @@ pub(super) fn answer(
         return Ok(me(sandbox));
     }
     // Another sandbox's approval is answered as one that does not exist.
-    let found = path.strip_prefix(APPROVALS).and_then(|id| approvals.get(id, now_unix));
-    let own = found.filter(|approval| *approval.sandbox == *sandbox.id);
     let missing = || Denial::new(Code::NoRoute, "there is no such page or approval");
+    let id = path.strip_prefix(APPROVALS).ok_or_else(missing)?;
+    let found = match &sandbox.approver {
+        Some(approver) => approver.find(&sandbox.id, id).await.map_err(|e| unruled(&e))?,
+        None => approvals.get(id, now_unix),
+    };
+    let own = found.filter(|approval| *approval.sandbox == *sandbox.id);
     own.map(|approval| json!(approval)).ok_or_else(missing)
 }
 
@@ -89,5 +96,8 @@ pub(super) fn time_left(denial: &Denial, x: &Exchange) -> Option<Duration> {
     let route = routes.iter().find(|route| route.route_id == id)?;
     let bound = Duration::from_millis(route.timeouts.approval_ms?);
     let waited = clock::now().saturating_duration_since(x.timings.began);
-    bound.checked_sub(waited).filter(|left| !left.is_zero())
+    let left = bound.checked_sub(waited).filter(|left| !left.is_zero())?;
+    // What is decided elsewhere is not told here: it is asked for.
+    let sandbox = x.sandbox.as_ref()?;
+    Some(if sandbox.approver.is_some() { left.min(LOOK_EVERY) } else { left })
 }

@@ -172,7 +172,9 @@ fn proxy_error(code: Code) -> &'static str {
         | Code::HostNotCanonical
         | Code::PathNotCanonical
         | Code::AuthorityMismatch => "http_request_error",
-        Code::CredentialUnavailable | Code::Draining => "proxy_internal_error",
+        Code::CredentialUnavailable | Code::ApprovalUnavailable | Code::Draining => {
+            "proxy_internal_error"
+        }
         Code::ProxyAuthRequired
         | Code::TokenExpired
         | Code::TokenRevoked
