@@ -115,7 +115,10 @@ impl Stage {
         let paths = json!(["/get", "/sse"]);
         let matching = json!({ "methods": ["GET"], "paths": paths });
         let route = json!({ "name": "read", "match": matching });
-        let binding = json!({ "id": "api", "connectionId": self.connection, "routes": [route] });
+        let asking = json!({ "methods": ["GET"], "paths": ["/headers"] });
+        let held = json!({ "name": "ask", "action": "hold", "match": asking });
+        let routes = [route, held];
+        let binding = json!({ "id": "api", "connectionId": self.connection, "routes": routes });
         let versions = format!("{PROFILES}/{}/versions", self.profile);
         self.ask(("POST", &versions), json!({ "bindings": [binding] }), 201);
         let path = format!("{PROFILES}/{}/publish?wait=20", self.profile);
@@ -143,10 +146,23 @@ impl Stage {
     }
 
     fn get(&self, caller: &Caller) -> (u16, String) {
+        self.get_at(caller, "/get")
+    }
+
+    fn get_at(&self, caller: &Caller, path: &str) -> (u16, String) {
         beside(async {
             let mut raw = Raw::tunnel(caller, "api.test", &self.ca).await;
-            raw.get("api.test", "/get").await
+            raw.get("api.test", path).await
         })
+    }
+
+    /// Asks for what is held, and gets the id of what waits.
+    fn held(&self, caller: &Caller) -> String {
+        let (status, body) = self.get_at(caller, "/headers");
+        assert_eq!(status, 403, "{body}");
+        let body: Value = serde_json::from_str(&body).expect("a problem document");
+        assert_eq!(body["code"], "approval_pending", "{body}");
+        text(&body, "approvalId")
     }
 
     /// Waits on one connection until the answer has this status.
@@ -159,6 +175,45 @@ impl Stage {
         let within = tokio::time::timeout(REVOKED_WITHIN, watching).await;
         assert!(within.is_ok(), "the answer is not {status} within {REVOKED_WITHIN:?}");
     }
+}
+
+fn a_held_request_passes_once_when_somebody_says_so(database: Database) {
+    let stage = stage(database);
+    let (_, caller) = stage.sandbox();
+    let (_, other) = stage.sandbox();
+    let first = stage.held(&caller);
+    assert_eq!(stage.held(&caller), first, "the same request waits once");
+    assert_ne!(stage.held(&other), first, "another sandbox's is another");
+    let decide = |id: &str, body: Value| {
+        stage.ask(("POST", &format!("/v1/approvals/{id}/decision")), body, 200)
+    };
+    decide(&first, json!({ "decision": "approve" }));
+    stage.ask(
+        ("POST", &format!("/v1/approvals/{first}/decision")),
+        json!({ "decision": "deny" }),
+        409,
+    );
+    assert_eq!(stage.get_at(&caller, "/headers").0, 200);
+    let second = stage.held(&caller);
+    assert_ne!(second, first);
+    decide(&second, json!({ "decision": "deny" }));
+    let (status, body) = stage.get_at(&caller, "/headers");
+    assert_eq!(status, 403);
+    assert!(body.contains("approval_denied"), "{body}");
+    stage.held(&other);
+    let used = stage.ask(("GET", "/v1/approvals?state=used"), Value::Null, 200);
+    assert_eq!(used["items"].as_array().map(Vec::len), Some(1), "{used}");
+    stage.world.check_invariants();
+}
+
+#[test]
+fn a_held_request_passes_once_when_somebody_says_so_on_sqlite() {
+    a_held_request_passes_once_when_somebody_says_so(Database::Sqlite);
+}
+
+#[test]
+fn a_held_request_passes_once_when_somebody_says_so_on_postgresql() {
+    a_held_request_passes_once_when_somebody_says_so(Database::Postgres);
 }
 
 fn a_user_goes_the_whole_way(database: Database) {
