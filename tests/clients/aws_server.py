@@ -126,6 +126,17 @@ def unchunked(body, seed, date, scope):
             return data
 
 
+def plain(body):
+    """The data of a body in chunks that are not signed; trailers follow."""
+    data, rest = b"", body
+    while True:
+        size, rest = rest.split(b"\r\n", 1)
+        chunk, rest = rest[: int(size, 16)], rest[int(size, 16) :]
+        if not chunk:
+            return data
+        data, rest = data + chunk, rest[2:]
+
+
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
@@ -158,6 +169,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             stated = self.headers.get("x-amz-content-sha256", "")
             if stated == "STREAMING-AWS4-HMAC-SHA256-PAYLOAD":
                 data = unchunked(body, given, date, scope)
+            elif stated == "STREAMING-UNSIGNED-PAYLOAD-TRAILER":
+                data = plain(body)
             elif len(stated) == 64 and stated != hashlib.sha256(body).hexdigest():
                 raise Refused("another payload")
         except (Refused, KeyError, ValueError) as error:
@@ -189,6 +202,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return json.dumps(text).encode(), "application/x-amz-json-1.0"
         if problem:
             return b"<Error><Code>SignatureDoesNotMatch</Code></Error>", "application/xml"
+        if self.command != "GET":
+            return b"", "application/xml"
+        if "list-type=2" in self.path:
+            return b"<ListBucketResult><Name>gate</Name></ListBucketResult>", "application/xml"
         return b"what is kept", "application/octet-stream"
 
     do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = answer
