@@ -3,6 +3,9 @@
 import { Octokit } from "@octokit/rest";
 
 const step = (facts) => console.log(JSON.stringify(facts));
+// A problem document is no type that the SDK reads as JSON.
+const text = (data) =>
+  data instanceof ArrayBuffer ? new TextDecoder().decode(data) : JSON.stringify(data);
 const octokit = new Octokit({ auth: "placeholder", baseUrl: "https://github.test/api" });
 octokit.log.error = octokit.log.warn = () => {};
 
@@ -21,6 +24,6 @@ for (const [name, call] of Object.entries(refusals)) {
     await call();
     step({ [name]: "was allowed" });
   } catch (error) {
-    step({ [name]: error.status, denied: JSON.stringify(error.response.data) });
+    step({ [name]: error.status, denied: text(error.response.data) });
   }
 }
