@@ -9,7 +9,7 @@ use serde_json::json;
 use super::publish::keep;
 use super::snapshot::{Compiled, Whose, compile};
 use super::version::draft_of;
-use super::{Profile, find};
+use super::{Canary, Profile, find};
 use crate::domain::audit::{self, Change};
 use crate::domain::target::Enabled;
 use crate::domain::{Act, DomainError, Fault, Issue};
@@ -53,7 +53,11 @@ async fn again(
         Err(error) => return Err(error),
     };
     let digest = plan.as_ref().map(|plan| plan.digest.as_str());
-    let stays = digest.is_some() && canary_stays(transaction, registry, before).await?;
+    let stays = match (&before.canary, digest) {
+        (None, _) => true,
+        (Some(_), None) => false,
+        (Some(canary), Some(_)) => stays(transaction, registry, (before, canary)).await?,
+    };
     if before.published_digest.as_deref() == digest && stays {
         return Ok(());
     }
@@ -76,12 +80,11 @@ async fn again(
 
 /// Whether what some sandboxes run ahead of the others is still what would be compiled; else all
 /// of them run the same again.
-async fn canary_stays(
+async fn stays(
     transaction: &mut dyn Transaction,
     registry: &Registry,
-    profile: &Profile,
+    (profile, canary): (&Profile, &Canary),
 ) -> Result<bool, DomainError> {
-    let Some(canary) = &profile.canary else { return Ok(true) };
     let version = canary.version;
     let draft = draft_of(transaction, profile, version).await?;
     let whose = Whose { organisation: &profile.organisation, profile: &profile.id, version };
