@@ -52,7 +52,7 @@ config = { apiBaseUrl = "https://github.test/api", uploadsBaseUrl = "https://git
     assert_eq!(outcome.step("other"), 403);
     assert_eq!(outcome.step("removal"), 403);
     outcome.step_shows_denial("denied", "no_route");
-    end(world, "github", &["/api/repos/acme/app/pulls?per_page=100", "/api/repos/acme/app/issues"]);
+    end(world, "github", &["/api/repos/acme/app/pulls", "/api/repos/acme/app/issues"]);
 }
 
 #[test]
