@@ -10,9 +10,9 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use sallygate_compiler::analysis::{By, Change, How, Recorded, replay};
 use sallygate_compiler::canonical::{self, Scheme};
-use sallygate_compiler::plan::Unmatched;
+use sallygate_compiler::plan::{Action, Match, Unmatched};
 use sallygate_compiler::table::{RouteTable, Verdict};
-use universe::{Judge, Request, plan, requests, routes, unmatched};
+use universe::{Judge, Request, plan, requests, route, routes, unmatched};
 
 /// What a plan's own record says of its decision; `None` for what goes through a tunnel.
 fn how(request: &Request, judge: &Judge<'_>, table: &RouteTable) -> Option<How> {
@@ -87,6 +87,29 @@ proptest! {
         let (Ok(old), Ok(new)) = (old, new) else { return Ok(()) };
         check(&old, &new, path)?;
     }
+}
+
+/// What no route takes in either plan is alike in both, also for a path in a form that none takes.
+#[test]
+fn a_record_of_what_both_plans_leave_alone_is_the_same() {
+    let allow = |host: &str, path: &str| {
+        let (hosts, paths) = (vec![host.to_owned()], vec![path.to_owned()]);
+        route(0, Action::Allow, Match { hosts, paths, ..Match::default() }, (1, false))
+    };
+    let table = |route| {
+        let plan = plan(vec![route], Unmatched::Passthrough);
+        RouteTable::build(Arc::new(plan)).unwrap()
+    };
+    let (old, new) = (table(allow("*.t", "/**")), table(allow("x.t", "/{x}/{y}/**")));
+    let passed = Recorded {
+        scheme: Scheme::Https,
+        host: canonical::host(b"x.t").unwrap(),
+        port: 443,
+        method: Some("GET".into()),
+        path: None,
+        decided: Some((By::Old, How::Passthrough)),
+    };
+    assert_eq!(replay(&old, &new, &[passed]), [Change::Same]);
 }
 
 #[test]

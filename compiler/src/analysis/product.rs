@@ -172,7 +172,7 @@ impl<'t, 'p> Pair<'t, 'p> {
         let old = Here { origin: &old_origin, state: &old_state, shapes: &self.old.shapes };
         let new = Here { origin: &new_origin, state: &new_state, shapes: &self.new.shapes };
         let mut parts: Vec<Part<A::Answer>> = Vec::new();
-        for form in self.forms(&old, &new) {
+        for form in self.forms(&old, &new, ask.skips_alike()) {
             let host = place.host.clone();
             let spot = Spot { scheme, host, port, path: String::new() };
             let (words, endings) = (self.words.as_slice(), self.endings);
@@ -209,8 +209,9 @@ impl<'t, 'p> Pair<'t, 'p> {
         ask.spot(&spot, old, Side { origin: &new, state: &new_state });
     }
 
-    /// The forms of a path that can matter: others lead nowhere in both plans.
-    fn forms(&self, old: &Here<'_, 'p>, new: &Here<'_, 'p>) -> Vec<Form> {
+    /// The forms of a path that can matter: others lead nowhere in both plans, which is something
+    /// to ask about, too, unless what is alike is skipped.
+    fn forms(&self, old: &Here<'_, 'p>, new: &Here<'_, 'p>, skips_alike: bool) -> Vec<Form> {
         let (a, b) = (old.origin.everywhere(), new.origin.everywhere());
         let constant = a.0.is_none() && b.0.is_none() && a.1 == b.1;
         let cares = |route: &Route| {
@@ -219,7 +220,8 @@ impl<'t, 'p> Pair<'t, 'p> {
             allows || route.action == Action::Deny
         };
         let routes = [self.old.tree, self.new.tree].into_iter();
-        let matters = !constant || routes.flat_map(|t| &t.plan().egress_routes).any(cares);
+        let matters =
+            !skips_alike || !constant || routes.flat_map(|t| &t.plan().egress_routes).any(cares);
         let mut forms = vec![Form::default()];
         if matters {
             for (encoded_slash, empty_segment) in [(true, false), (false, true), (true, true)] {
