@@ -102,11 +102,10 @@ impl Remote {
             follower.broke_off();
             if matches!(ended, Ended::Unreached(Unreached::Revoked)) {
                 tracing::error!("this proxy was revoked: it forgets what it was told and lent");
+                self.forget_on_disk().await;
                 if let Err(error) = follower.take(Message::Revoked).await {
                     tracing::error!(code = error.code, %error, "something is still in force");
                 }
-                inner.leases.forget_all();
-                inner.kept.write(&Held::default());
                 return;
             }
             tracing::warn!(error = %ended, "the control service is away: what is in force stays");
@@ -114,6 +113,18 @@ impl Remote {
             tokio::time::sleep(jittered(again)).await;
             again = (again * 2).min(AGAIN_LAST);
         }
+    }
+
+    /// Before anything ends: whoever sees it ended may rely on its staying so over a restart, which
+    /// nobody is asked about.
+    async fn forget_on_disk(&self) {
+        let inner = Arc::clone(&self.0);
+        let forgetting = tokio::task::spawn_blocking(move || {
+            inner.leases.forget_all();
+            inner.kept.write(&Held::default());
+        });
+        // It fails only when the process ends.
+        let _ = forgetting.await;
     }
 
     /// Asks for a credential; while nobody answers, gives what was lent before.
