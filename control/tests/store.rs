@@ -4,8 +4,8 @@
 mod world;
 
 use sallygate_control::store::{
-    Access, Location, Notice, Store, StoreError, Told, Topic, fetch_optional, notices_after, tell,
-    told,
+    Access, CLOCKS_APART_MS, Location, Notice, Store, StoreError, Told, Topic, fetch_optional,
+    notices_after, tell, told,
 };
 use sallygate_control::{change, values};
 use world::{NOW, World};
@@ -23,6 +23,7 @@ on_both_databases!(
     changes_at_once_lose_nothing,
     a_lease_has_one_holder_at_a_time,
     a_lease_that_ran_out_goes_to_another_with_a_higher_fence,
+    a_lease_of_before_a_clock_was_set_back_goes_to_another,
     a_holder_that_was_away_too_long_changes_nothing,
     what_happened_is_told_in_order_for_a_day,
     whoever_sees_a_notice_sees_all_before_it,
@@ -205,10 +206,15 @@ async fn increment(store: &Store) -> Result<(), StoreError> {
 async fn a_lease_has_one_holder_at_a_time(world: World) {
     let store = world.store().await;
     let until = NOW + 1_000;
+    let over = until + CLOCKS_APART_MS;
     let first = store.take_lease("refresh", "a", (NOW, until)).await.unwrap().unwrap();
     assert_eq!(first.fence, 1);
     assert_eq!(store.take_lease("refresh", "b", (NOW, until)).await.unwrap(), None);
-    assert_eq!(store.take_lease("refresh", "b", (until - 1, until)).await.unwrap(), None);
+    // A clock that is ahead of the holder's takes nothing from it.
+    for now in [until - 1, until, over - 1] {
+        let taken = store.take_lease("refresh", "b", (now, now + 1_000)).await.unwrap();
+        assert_eq!(taken, None, "{}", now - NOW);
+    }
     let longer = store.take_lease("refresh", "a", (NOW + 500, NOW + 2_000)).await.unwrap().unwrap();
     assert_eq!((longer.fence, longer.expires_ms), (1, NOW + 2_000));
     assert!(store.take_lease("other", "b", (NOW, until)).await.unwrap().is_some());
@@ -220,8 +226,23 @@ async fn a_lease_has_one_holder_at_a_time(world: World) {
 async fn a_lease_that_ran_out_goes_to_another_with_a_higher_fence(world: World) {
     let store = world.store().await;
     store.take_lease("refresh", "a", (NOW, NOW + 10)).await.unwrap().unwrap();
-    let second = store.take_lease("refresh", "b", (NOW + 10, NOW + 20)).await.unwrap().unwrap();
+    let over = NOW + 10 + CLOCKS_APART_MS;
+    let second = store.take_lease("refresh", "b", (over, over + 10)).await.unwrap().unwrap();
     assert_eq!((second.fence, second.holder.as_str()), (2, "b"));
+}
+
+/// It ends when nobody could have asked for: whoever took it, by a clock that was set back since.
+async fn a_lease_of_before_a_clock_was_set_back_goes_to_another(world: World) {
+    let store = world.store().await;
+    let life = 30_000;
+    let lost = store.take_lease("refresh", "a", (NOW, NOW + life)).await.unwrap().unwrap();
+    let barely = NOW - CLOCKS_APART_MS;
+    assert_eq!(store.take_lease("refresh", "b", (barely, barely + life)).await.unwrap(), None);
+    let before = NOW - 3_600_000;
+    let taken = store.take_lease("refresh", "b", (before, before + life)).await.unwrap().unwrap();
+    assert_eq!(taken.fence, 2);
+    let mut transaction = store.begin(Access::Read).await.unwrap();
+    assert!(!lost.is_held(&mut *transaction).await.unwrap());
 }
 
 async fn a_holder_that_was_away_too_long_changes_nothing(world: World) {
@@ -230,13 +251,14 @@ async fn a_holder_that_was_away_too_long_changes_nothing(world: World) {
     let mut transaction = store.begin(Access::Read).await.unwrap();
     assert!(late.is_held(&mut *transaction).await.unwrap());
     drop(transaction);
-    store.take_lease("refresh", "b", (NOW + 10, NOW + 20)).await.unwrap().unwrap();
+    let over = NOW + 10 + CLOCKS_APART_MS;
+    store.take_lease("refresh", "b", (over, over + 10)).await.unwrap().unwrap();
     // It comes back, gives back what is no longer its own, and does not hold it.
     store.drop_lease(&late).await.unwrap();
     let mut transaction = store.begin(Access::Read).await.unwrap();
     assert!(!late.is_held(&mut *transaction).await.unwrap());
     drop(transaction);
-    assert_eq!(store.take_lease("refresh", "c", (NOW + 11, NOW + 20)).await.unwrap(), None);
+    assert_eq!(store.take_lease("refresh", "c", (over + 1, over + 20)).await.unwrap(), None);
 }
 
 async fn what_happened_is_told_in_order_for_a_day(world: World) {

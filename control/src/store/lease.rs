@@ -5,6 +5,11 @@ use super::database::{Transaction, fetch_optional};
 use super::{Store, StoreError};
 use crate::{change, values};
 
+/// How far apart the clocks of two processes may be, in milliseconds: for so long a lease that ran
+/// out by our clock is left alone, as its holder's may say otherwise. One that ends later than
+/// anybody could have asked for is of before a clock was set back, and nobody's.
+pub const CLOCKS_APART_MS: i64 = 60_000;
+
 /// A lease that is held.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lease {
@@ -27,7 +32,7 @@ impl Store {
             let fence = match current {
                 None => 1,
                 Some((ref same, fence, _)) if same == holder => fence,
-                Some((_, fence, until)) if until <= now_ms => fence + 1,
+                Some((_, fence, until)) if is_over(until, (now_ms, expires_ms)) => fence + 1,
                 Some(_) => return Ok(None),
             };
             let write = "INSERT INTO leases (name, holder, fence, expires_at) \
@@ -55,6 +60,12 @@ impl Lease {
         let current = current(transaction, &self.name).await?;
         Ok(current.is_some_and(|(holder, fence, _)| holder == self.holder && fence == self.fence))
     }
+}
+
+/// Whether a lease of another one that ends at `until` is over for who asks for one now.
+fn is_over(until: i64, (now_ms, expires_ms): (i64, i64)) -> bool {
+    let ran_out = until.saturating_add(CLOCKS_APART_MS) <= now_ms;
+    ran_out || until > expires_ms.saturating_add(CLOCKS_APART_MS)
 }
 
 async fn current(

@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 pub use database::{Access, Database, Transaction, fetch_optional};
 pub use error::StoreError;
-pub use lease::Lease;
+pub use lease::{CLOCKS_APART_MS, Lease};
 pub use migrate::{Migrated, newest as schema_version};
 pub use outbox::{Notice, Told, Topic, notices_after, tell, told};
 pub use rows::many;

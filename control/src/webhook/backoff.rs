@@ -7,7 +7,8 @@ pub const ATTEMPTS_MAX: i64 = 13;
 
 const FIRST_MS: i64 = 5_000;
 const FACTOR: i64 = 3;
-const LONGEST_MS: i64 = 6 * 3600 * 1000;
+/// No wait is longer than five quarters of this; what an endpoint may ask for is less.
+pub(super) const LONGEST_MS: i64 = 6 * 3600 * 1000;
 
 /// Milliseconds to wait after so many attempts: three quarters to five quarters of the schedule,
 /// `chance` of 0 to 65 535 deciding where between them.

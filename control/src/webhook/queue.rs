@@ -12,7 +12,7 @@ use aws_lc_rs::rand;
 use super::backoff::{self, ATTEMPTS_MAX};
 use super::ingest::ROWS;
 use crate::domain::{DomainError, Page, PageOf};
-use crate::store::{Access, Row, Store, StoreError, Transaction, Value, many};
+use crate::store::{Access, CLOCKS_APART_MS, Row, Store, StoreError, Transaction, Value, many};
 use crate::values;
 
 /// How long a claim holds. Longer than any delivery takes.
@@ -166,16 +166,23 @@ async fn due(
     kind: JobKind,
     now_ms: i64,
 ) -> Result<Vec<Claimed>, DomainError> {
+    // What is put off, or claimed, for longer than ever happens is of before a clock was set back;
+    // and nothing is put off before it was tried.
     let sql = "SELECT subject, organisation_id, sequence, attempts, fence, lane \
-               FROM webhook_jobs j WHERE kind = $1 AND run_at <= $2 \
-               AND (state = 'waiting' OR (state = 'running' AND lease_until <= $2)) \
+               FROM webhook_jobs j WHERE kind = $1 \
+               AND ((state = 'waiting' AND (attempts = 0 OR run_at <= $2 OR run_at > $6)) \
+               OR (state = 'running' AND (lease_until <= $2 OR lease_until > $5))) \
                AND NOT EXISTS (SELECT 1 FROM webhook_jobs e WHERE e.order_key = j.order_key \
                AND e.sequence < j.sequence AND e.state <> 'dead') \
                AND (kind = 'event' OR (SELECT COUNT(*) FROM webhook_jobs r \
-               WHERE r.lane = j.lane AND r.state = 'running' AND r.lease_until > $2) < $3) \
+               WHERE r.lane = j.lane AND r.state = 'running' \
+               AND r.lease_until > $2 AND r.lease_until <= $5) < $3) \
                ORDER BY sequence LIMIT $4";
     let lane_max = i64::try_from(LANE_MAX).unwrap_or(i64::MAX);
-    let rows = transaction.fetch(sql, values![kind.as_str(), now_ms, lane_max, LOOKED_AT]).await?;
+    let claimed_max = now_ms.saturating_add(LEASE_MS + CLOCKS_APART_MS);
+    let put_off_max = now_ms.saturating_add(backoff::LONGEST_MS * 2);
+    let values = values![kind.as_str(), now_ms, lane_max, LOOKED_AT, claimed_max, put_off_max];
+    let rows = transaction.fetch(sql, values).await?;
     Ok(rows.into_iter().map(claimed).collect::<Result<_, _>>()?)
 }
 

@@ -2,6 +2,8 @@
 //! databases: one program, so that the provider starts once.
 
 mod connect;
+#[path = "../killed/mod.rs"]
+mod killed;
 mod login;
 mod provider;
 #[expect(dead_code, reason = "every test file uses its part of the scene")]

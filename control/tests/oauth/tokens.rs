@@ -1,8 +1,13 @@
 //! OAuth 2.0 against a real provider (`oidc-provider`), on both databases.
-#![expect(clippy::unwrap_used, reason = "a test fails where what it relies on is not there")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails where what it relies on is not there"
+)]
 
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 
+use crate::killed::killed_after;
 use crate::on_both_databases;
 use crate::provider::browser::Browser;
 use crate::provider::provider;
@@ -13,7 +18,9 @@ use sallygate_control::oauth::{
     Provider, Refreshed, Refresher, authorization_url, keep_tokens,
 };
 use sallygate_control::outbound::{Outbound, Reach};
-use sallygate_control::store::{Access, Notice, Store, fetch_optional, notices_after};
+use sallygate_control::store::{
+    Access, CLOCKS_APART_MS, Notice, Store, fetch_optional, notices_after,
+};
 use sallygate_control::{change, values};
 use sallygate_definitions::contract::oauth::{ClientAuthentication, Pkce, Refresh};
 use serde_json::json;
@@ -26,6 +33,7 @@ on_both_databases!(
     two_replicas_refresh_once,
     a_refresh_of_what_was_renewed_already_asks_nobody,
     a_holder_that_died_is_replaced_when_its_lease_ends,
+    a_refresh_that_is_killed_anywhere_is_whole_or_seen,
     what_the_provider_took_back_puts_the_connection_in_error,
     a_provider_that_is_away_changes_nothing,
     a_program_gets_tokens_by_itself_and_again,
@@ -137,6 +145,12 @@ impl Scene {
         let place = Place { table: "credentials", row: &id, column: "ciphertext" };
         let open = self.vault.open(&mut *transaction, ORGANISATION, place, &sealed).await.unwrap();
         Some((String::from_utf8(open.expose().to_vec()).unwrap(), row.integer().unwrap()))
+    }
+
+    /// As when a person connects again.
+    async fn revive(&self) {
+        let revive = "UPDATE connections SET status = 'active', status_reason = NULL WHERE id = $1";
+        change!(self.store, |t| { t.execute(revive, values![&self.connection]).await }).unwrap();
     }
 
     async fn status(&self) -> (String, Option<String>) {
@@ -340,12 +354,54 @@ async fn a_holder_that_died_is_replaced_when_its_lease_ends(world: World) {
     let name = format!("oauth2/{}", scene.connection);
     let dead = scene.store.take_lease(&name, "dead", (NOW, NOW + 30_000)).await.unwrap().unwrap();
     // The clock jumps past the end of its lease while another one waits.
-    let clock = AtomicI64::new(NOW + 29_999);
+    let clock = AtomicI64::new(NOW + 30_000 + CLOCKS_APART_MS - 1);
     let tick = || clock.fetch_add(1, Ordering::Relaxed);
     let outcome = scene.refresher().refresh(&client, (scene.whose(), 1), &tick).await;
     assert_eq!(outcome.unwrap(), Refreshed::Now);
     let mut transaction = scene.store.begin(Access::Read).await.unwrap();
     assert!(!dead.is_held(&mut *transaction).await.unwrap());
+}
+
+/// The provider may have made the old refresh token void before what it answered was written down:
+/// then the connection says so, and no dead token is given out as a good one.
+async fn a_refresh_that_is_killed_anywhere_is_whole_or_seen(world: World) {
+    let scene = Scene::new(world).await;
+    let client = client("code");
+    let (mut polls, mut lost) = (0, 0);
+    loop {
+        scene.connect(&client).await;
+        scene.revive().await;
+        let (_, seen) = scene.secret("oauth2_access_token").await.unwrap();
+        let done = killed_after(polls, async {
+            let refresher = scene.refresher();
+            refresher.refresh(&client, (scene.whose(), seen), &at(NOW)).await.unwrap();
+        })
+        .await;
+        // Another one takes over when the lease of the dead one is over.
+        let later = at(NOW + 30_000 + CLOCKS_APART_MS);
+        let again = scene.refresher().refresh(&client, (scene.whose(), seen), &later).await;
+        match again {
+            Ok(_) => {
+                assert_eq!(scene.status().await.0, "active", "after {polls} polls");
+                let (_, now) = scene.secret("oauth2_access_token").await.unwrap();
+                assert_eq!(now, seen + 1, "after {polls} polls");
+                // What is there is good: the provider renews it.
+                let next = scene.refresher().refresh(&client, (scene.whose(), now), &later).await;
+                assert_eq!(next.unwrap(), Refreshed::Now);
+            }
+            Err(OAuthError::Refused("invalid_grant")) => {
+                assert_eq!(scene.status().await.0, "error", "after {polls} polls");
+                lost += 1;
+            }
+            Err(other) => panic!("after {polls} polls: {other:?}"),
+        }
+        if done {
+            break;
+        }
+        polls += 1;
+    }
+    assert!(polls > 2, "it was killed somewhere");
+    assert!(lost < polls, "it was renewed when it was killed before the provider was asked");
 }
 
 async fn what_the_provider_took_back_puts_the_connection_in_error(world: World) {

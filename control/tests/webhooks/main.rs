@@ -7,6 +7,8 @@
 
 mod faults;
 mod incoming;
+#[path = "../killed/mod.rs"]
+mod killed;
 mod manage;
 mod outgoing;
 mod providers;
