@@ -8,7 +8,7 @@ use sqlx::sqlite::{
     SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
     SqliteRow, SqliteSynchronous,
 };
-use sqlx::{Column, Row as _, Sqlite, TypeInfo, ValueRef};
+use sqlx::{Column, Connection as _, Row as _, Sqlite, TypeInfo, ValueRef};
 
 use super::database::{Access, Database, Transaction};
 use super::driver::transaction;
@@ -50,6 +50,12 @@ impl SqliteDatabase {
                 .acquire_timeout(ACQUIRE)
                 .idle_timeout(None)
                 .max_lifetime(None)
+                // SQLite ends a transaction by itself where it has no room or cannot write, and the
+                // driver goes on counting it: no other would ever begin on that connection.
+                .before_acquire(|connection, _| {
+                    let is_free = !connection.is_in_transaction();
+                    Box::pin(async move { Ok(is_free) })
+                })
         };
         let writer = pool(1).connect_with(options.clone()).await?;
         let readers = pool(READERS).connect_with(options.read_only(true)).await?;

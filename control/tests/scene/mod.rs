@@ -34,7 +34,7 @@ pub(crate) struct Api {
     pub(crate) control: Control,
     pub(crate) router: Router,
     now: Arc<AtomicI64>,
-    _keys: TempDir,
+    keys: TempDir,
     _world: World,
 }
 
@@ -105,7 +105,7 @@ impl Api {
         };
         control.prepare(OPERATOR).await.expect("a first start");
         let router = router(&control, &ApiMetrics::new().expect("metrics"));
-        Self { control, router, now, _keys: keys, _world: world }
+        Self { control, router, now, keys, _world: world }
     }
 
     /// What proxies are told, or are about to be.
@@ -116,6 +116,21 @@ impl Api {
 
     pub(crate) fn pass_time(&self, ms: i64) {
         self.now.fetch_add(ms, Ordering::Relaxed);
+    }
+
+    /// A vault with one more version of the master key.
+    pub(crate) fn next_master_key(&self) -> Vault {
+        let keys = MasterKeys::add_version(&self.keys.path().join("master.key"));
+        Vault::new(keys.expect("a master key"))
+    }
+
+    /// A vault that has the newest version of the master key alone.
+    pub(crate) fn newest_master_key_alone(&self) -> Vault {
+        let (all, one) = (self.keys.path().join("master.key"), self.keys.path().join("one.key"));
+        let text = std::fs::read_to_string(&all).expect("the keys");
+        std::fs::copy(&all, &one).expect("a file as private as that one");
+        std::fs::write(&one, text.lines().last().expect("a version")).expect("a file");
+        Vault::new(MasterKeys::read(&one).expect("a master key"))
     }
 
     /// A request of the operator.
