@@ -26,9 +26,11 @@ const CONNECTIONS: &str = "/v1/integration/connections";
 const PROFILES: &str = "/v1/sandbox/profiles";
 
 /// Where the control service keeps what it knows.
-enum Database {
+enum Database<'s> {
     Sqlite,
     Postgres,
+    /// One that is stopped and started.
+    Of(&'s postgres::Server),
 }
 
 /// A profile in force, with the credential that the upstream wants.
@@ -40,12 +42,17 @@ struct Stage {
     profile: String,
 }
 
-fn stage(database: Database) -> Stage {
+fn stage(database: Database<'_>) -> Stage {
     let mut world = World::new()
         .upstream(Upstream::new("api", Service::Http).inject(Inject::Bearer))
         .config("[control]\nlisten = \"127.0.0.1:0\"\n");
-    if let Database::Postgres = database {
-        world = world.variable("DATABASE_URL", &postgres::database_url());
+    let url = match database {
+        Database::Sqlite => None,
+        Database::Postgres => Some(postgres::database_url()),
+        Database::Of(server) => Some(server.database_url()),
+    };
+    if let Some(url) = url {
+        world = world.variable("DATABASE_URL", &url);
     }
     let world = world.start();
     let runtime = Runtime::new().expect("a runtime");
@@ -177,7 +184,7 @@ impl Stage {
     }
 }
 
-fn a_held_request_passes_once_when_somebody_says_so(database: Database) {
+fn a_held_request_passes_once_when_somebody_says_so(database: Database<'_>) {
     let stage = stage(database);
     let (_, caller) = stage.sandbox();
     let (_, other) = stage.sandbox();
@@ -216,7 +223,7 @@ fn a_held_request_passes_once_when_somebody_says_so_on_postgresql() {
     a_held_request_passes_once_when_somebody_says_so(Database::Postgres);
 }
 
-fn a_user_goes_the_whole_way(database: Database) {
+fn a_user_goes_the_whole_way(database: Database<'_>) {
     let stage = stage(database);
     let (id, caller) = stage.sandbox();
     assert_eq!(stage.get(&caller).0, 200, "the upstream takes nothing but the credential");
@@ -306,6 +313,33 @@ fn a_proxy_serves_again_what_was_in_force_before_a_restart() {
     let within = Duration::from_secs(10);
     eventually(&stage.runtime, "what was in force is told", within, || stage.opens(&caller));
     assert_eq!(stage.get(&caller).0, 200);
+}
+
+#[test]
+fn a_database_that_is_away_is_not_missed_by_who_is_served() {
+    let server = postgres::Server::new();
+    let stage = stage(Database::Of(&server));
+    let (_, caller) = stage.sandbox();
+    assert_eq!(stage.get(&caller).0, 200);
+    server.stop();
+    for (method, path, body) in [
+        ("GET", PROFILES, Value::Null),
+        ("POST", PROFILES, json!({ "name": "other" })),
+        ("POST", "/v1/sandboxes", json!({ "profileId": stage.profile })),
+        ("GET", "/readyz", Value::Null),
+    ] {
+        let answer = stage.world.control((method, path), &body.to_string());
+        assert_eq!(answer.status, 503, "{method} {path}: {}", answer.body);
+        assert!(answer.head.to_lowercase().contains("\r\nretry-after: "), "{}", answer.head);
+    }
+    assert_eq!(stage.get(&caller).0, 200, "what is in force stays in force");
+    server.start();
+    let back = || stage.world.control(("GET", PROFILES), "null").status == 200;
+    eventually(&stage.runtime, "the database is there again", Duration::from_secs(10), back);
+    stage.publish();
+    assert_eq!(stage.get(&caller).0, 200);
+    let profiles = stage.ask(("GET", PROFILES), Value::Null, 200);
+    assert_eq!(profiles["items"].as_array().map(Vec::len), Some(1), "{profiles}");
 }
 
 #[test]

@@ -8,6 +8,8 @@ use std::time::Duration;
 #[derive(Debug)]
 pub(crate) struct AdminAnswer {
     pub(crate) status: u16,
+    /// The status line and the fields.
+    pub(crate) head: String,
     pub(crate) body: String,
 }
 
@@ -34,5 +36,5 @@ pub(crate) fn ask(
     let answer = String::from_utf8_lossy(&answer);
     let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
-    AdminAnswer { status, body: body.to_owned() }
+    AdminAnswer { status, head: head.to_owned(), body: body.to_owned() }
 }

@@ -46,6 +46,8 @@ use tokio::runtime::Runtime;
 
 /// A server in another process reports what it saw with a delay.
 const REPORTED_WITHIN: Duration = Duration::from_secs(2);
+/// What a control service opens to PostgreSQL at most.
+const DATABASE_CONNECTIONS: usize = 16;
 
 /// The sandbox that every world has.
 pub(crate) const SANDBOX: &str = "sbx_e2e";
@@ -125,7 +127,9 @@ impl World {
         let config = self.config_toml(&upstreams);
         std::fs::write(data.join("config.toml"), config).expect("a writable directory");
         let process = Process::start_with(&data.join("config.toml"), &self.variables);
-        let open_files = process.open_files();
+        // As many connections to its database as a service needed at once stay open.
+        let database = self.variables.iter().any(|(name, _)| name == "DATABASE_URL");
+        let open_files = process.open_files() + if database { DATABASE_CONNECTIONS } else { 0 };
         RunningWorld {
             runtime,
             process,
@@ -206,6 +210,7 @@ pub(crate) struct RunningWorld {
     upstreams: Vec<RunningUpstream>,
     token: Canary,
     policy: String,
+    /// What may be open when nothing is under way.
     open_files: usize,
     /// All that a client wrote: what the sandbox got to see.
     received: Mutex<Vec<u8>>,

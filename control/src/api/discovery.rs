@@ -30,7 +30,9 @@ async fn ready(State(control): State<Control>) -> Response {
         Err(error) => {
             tracing::warn!(code = error.code(), "not ready");
             let status = StatusCode::SERVICE_UNAVAILABLE;
-            Problem::new(status, "not_ready", "the database does not answer").into_response()
+            let seconds = error.retry_after().map_or(1, |wait| wait.as_secs().max(1));
+            let problem = Problem::new(status, "not_ready", "the database does not answer");
+            problem.retry_after(seconds).into_response()
         }
     }
 }

@@ -29,7 +29,8 @@ pub(super) async fn log(
     let answer = tokio::time::timeout(ANSWER_WITHIN, next.run(request)).await;
     let mut response = answer.unwrap_or_else(|_| {
         let detail = "the answer took too long";
-        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "timeout", detail).into_response()
+        let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "timeout", detail);
+        problem.retry_after(1).into_response()
     });
     let status = response.status().as_u16();
     metrics.requests.with_label_values(&[method, &route, &status.to_string()]).inc();

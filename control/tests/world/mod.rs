@@ -6,6 +6,7 @@
     reason = "a world that cannot be made fails the test"
 )]
 
+#[expect(dead_code, reason = "other tests stop a server and start it again")]
 mod postgres;
 
 use sallygate_control::store::{Location, Store};

@@ -9,10 +9,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use sallygate_control::store::{DatabaseUrl, Location};
 
-/// The server stops when the program that started it is gone: a watcher waits for the end of the
-/// pipe that only this process holds open.
-struct Server {
-    sockets: PathBuf,
+/// It stops when the program that started it is gone: a watcher waits for the end of the pipe that
+/// only this process holds open.
+pub(crate) struct Server {
+    directory: PathBuf,
     _watcher: std::process::ChildStdin,
 }
 
@@ -26,12 +26,61 @@ pub(crate) fn database() -> Location {
 
 /// Where a new, empty database is.
 pub(crate) fn database_url() -> String {
-    let server = SERVER.get_or_init(start);
-    let name = format!("test_{}", DATABASES.fetch_add(1, Ordering::Relaxed));
-    let sockets = server.sockets.display().to_string();
-    run(psql(&sockets, &format!("CREATE DATABASE {name}")));
-    let host = sockets.replace('/', "%2F");
-    format!("postgres://postgres@{host}/{name}")
+    SERVER.get_or_init(Server::new).database_url()
+}
+
+impl Server {
+    /// A server of one's own, which can be stopped and started.
+    pub(crate) fn new() -> Self {
+        let directory = tempfile::tempdir().expect("a directory").keep();
+        fs::set_permissions(&directory, fs::Permissions::from_mode(0o755)).expect("a mode");
+        for name in ["data", "sockets"] {
+            let path = directory.join(name);
+            fs::create_dir(&path).expect("a directory");
+            own(&path);
+        }
+        let watcher = watcher(&directory);
+        let server = Self { directory, _watcher: watcher };
+        let mut initdb = as_server_user(&programs().join("initdb"));
+        let data = server.path("data");
+        initdb.args(["-D", &data, "-U", "postgres", "-A", "trust", "--no-sync", "-E", "UTF8"]);
+        run(initdb);
+        server.start();
+        server
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.directory.join(name).display().to_string()
+    }
+
+    /// Where a new, empty database of this server is.
+    pub(crate) fn database_url(&self) -> String {
+        let name = format!("test_{}", DATABASES.fetch_add(1, Ordering::Relaxed));
+        let sockets = self.path("sockets");
+        run(psql(&sockets, &format!("CREATE DATABASE {name}")));
+        let host = sockets.replace('/', "%2F");
+        format!("postgres://postgres@{host}/{name}")
+    }
+
+    pub(crate) fn start(&self) {
+        // Durability is not what these tests are about: a crash of the machine ends them anyway.
+        let options = format!(
+            "-c listen_addresses='' -c unix_socket_directories='{}' -c fsync=off \
+             -c max_connections=200",
+            self.path("sockets")
+        );
+        let (data, log) = (self.path("data"), self.path("data/server.log"));
+        let mut pg_ctl = as_server_user(&programs().join("pg_ctl"));
+        pg_ctl.args(["-D", &data, "-w", "-l", &log, "-o", &options, "start"]);
+        run(pg_ctl);
+    }
+
+    /// As when it crashes: nobody is waited for.
+    pub(crate) fn stop(&self) {
+        let mut pg_ctl = as_server_user(&programs().join("pg_ctl"));
+        pg_ctl.args(["-D", &self.path("data"), "-w", "-m", "immediate", "stop"]);
+        run(pg_ctl);
+    }
 }
 
 fn psql(sockets: &str, statement: &str) -> Command {
@@ -50,45 +99,11 @@ fn programs() -> PathBuf {
     newest.expect("PostgreSQL is not installed: apt-get install postgresql")
 }
 
-fn start() -> Server {
-    let directory = tempfile::tempdir().expect("a directory").keep();
-    fs::set_permissions(&directory, fs::Permissions::from_mode(0o755)).expect("a mode");
-    let (data, sockets) = (directory.join("data"), directory.join("sockets"));
-    for path in [&data, &sockets] {
-        fs::create_dir(path).expect("a directory");
-        own(path);
-    }
-    let programs = programs();
-    let (data_text, log) = (data.display().to_string(), directory.join("data/server.log"));
-    let mut initdb = as_server_user(&programs.join("initdb"));
-    initdb.args(["-D", &data_text, "-U", "postgres", "-A", "trust", "--no-sync", "-E", "UTF8"]);
-    run(initdb);
-    // Durability is not what these tests are about: a crash of the machine ends them anyway.
-    let options = format!(
-        "-c listen_addresses='' -c unix_socket_directories='{}' -c fsync=off -c max_connections=200",
-        sockets.display()
-    );
-    let mut pg_ctl = as_server_user(&programs.join("pg_ctl"));
-    pg_ctl.args([
-        "-D",
-        &data_text,
-        "-w",
-        "-l",
-        &log.display().to_string(),
-        "-o",
-        &options,
-        "start",
-    ]);
-    run(pg_ctl);
-    let watcher = watcher(&programs, &data_text, &directory);
-    Server { sockets, _watcher: watcher }
-}
-
 #[expect(clippy::zombie_processes, reason = "it waits for the end of this process")]
-fn watcher(programs: &Path, data: &str, directory: &Path) -> std::process::ChildStdin {
-    let stop = programs.join("pg_ctl");
+fn watcher(directory: &Path) -> std::process::ChildStdin {
+    let stop = programs().join("pg_ctl");
     let script = format!(
-        "cat >/dev/null; {} '{}' -D '{data}' -m immediate stop >/dev/null 2>&1; rm -rf '{}'",
+        "cat >/dev/null; {} '{}' -D '{2}/data' -m immediate stop >/dev/null 2>&1; rm -rf '{2}'",
         prefix().join(" "),
         stop.display(),
         directory.display()
