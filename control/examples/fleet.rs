@@ -1,7 +1,9 @@
-//! Many proxies of one control service: how long until all of them serve what was published, and how
-//! much memory the control service takes. Not a test: it prints what it measured.
+//! Proxies of one control service: how long until all of them serve what was published, how long one
+//! waits for a credential, and how much memory the control service takes. Not a test: it prints what
+//! it measured.
 //!
-//! `cargo run --release -p sallygate-control --example fleet -- 1000`
+//! `cargo run --release -p sallygate-control --example fleet -- 1000 10`: how many proxies, and how
+//! often something is published.
 //!
 //! The control service is a process of its own, over SQLite. The proxies are the real client, over
 //! real connections and with their files in memory, but for the data plane behind them.
@@ -20,7 +22,7 @@ use sallygate_control::api;
 use sallygate_control::clock::Clock;
 use sallygate_control::credentials::{MasterKeys, Vault};
 use sallygate_control::feed::{About, Feed, Order, Proxy, Refused};
-use sallygate_control::fleet::{Identity, Link, Remote};
+use sallygate_control::fleet::{Identity, Link, Remote, ResolveBody};
 use sallygate_control::outbound::Reach;
 use sallygate_control::service::Control;
 use sallygate_control::store::{Location, Store};
@@ -30,10 +32,16 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::time::Instant;
 
+/// As in the product.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
 const OPERATOR: &str = "sgo_operator-token-of-the-example";
 const ROUNDS: usize = 10;
+/// Credentials that are asked for, one after the other.
+const ASKED: usize = 2000;
 /// Enrolments at one time.
 const AT_ONCE: usize = 16;
 
@@ -42,8 +50,9 @@ async fn main() -> Outcome<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["control", directory] => control(Path::new(directory)).await,
-        [count] => measure(count.parse()?).await,
-        _ => measure(1000).await,
+        [count, rounds] => measure(count.parse()?, rounds.parse()?).await,
+        [count] => measure(count.parse()?, ROUNDS).await,
+        _ => measure(1000, ROUNDS).await,
     }
 }
 
@@ -114,8 +123,8 @@ impl Fleet {
         Ok(serde_json::from_str(&text)?)
     }
 
-    /// A profile with two versions; its id.
-    async fn profile(&self) -> Outcome<String> {
+    /// A profile with two versions, of which the first binds a connection; the ids of both.
+    async fn profile(&self) -> Outcome<(String, String)> {
         let target = json!({ "definition": "demo::echo", "displayName": "Echo" });
         self.ask("PUT", "/v1/integration/targets/echo", target).await?;
         let connection = json!({ "displayName": "Mine", "secrets": { "token": "x".repeat(40) } });
@@ -127,11 +136,11 @@ impl Fleet {
         let binding = json!({ "id": "demo", "connectionId": connection });
         self.ask("POST", &versions, json!({ "bindings": [binding] })).await?;
         self.ask("POST", &versions, json!({})).await?;
-        text(&made, "id")
+        Ok((text(&made, "id")?, connection))
     }
 
     /// Lets a proxy in, and lets it listen.
-    async fn proxy(&self, link: &Link, home: TempDir) -> Outcome<()> {
+    async fn proxy(&self, link: &Link, home: TempDir) -> Outcome<Remote> {
         let made = self.ask("POST", "/v1/proxies/enrollments", json!({ "name": "edge" })).await?;
         let mut identity = Identity::open_or_create(home.path())?;
         let asking = link.of(Arc::new(Identity::open_or_create(home.path())?));
@@ -149,11 +158,39 @@ impl Fleet {
             }
             Refused::new()
         });
+        let listening = remote.clone();
         tokio::spawn(async move {
             let _home = home;
-            remote.run(proxy, || ()).await;
+            listening.run(proxy, || ()).await;
         });
-        Ok(())
+        Ok(remote)
+    }
+
+    /// How long `proxy` waits for a credential of version 1, which is in force.
+    async fn resolved(
+        &self,
+        proxy: &Remote,
+        (profile, connection): (&str, &str),
+    ) -> Outcome<Vec<Duration>> {
+        let shown =
+            self.ask("GET", &format!("/v1/sandbox/profiles/{profile}"), Value::Null).await?;
+        let made = self.ask("POST", "/v1/sandboxes", json!({ "profileId": profile })).await?;
+        let wanted = ResolveBody {
+            sandbox_id: text(&made, "id")?,
+            plan_digest: text(&shown, "publishedDigest")?,
+            connection_id: connection.to_owned(),
+            secret_type: "api_key".to_owned(),
+            slot_key: None,
+            resolver_key: None,
+            scope: serde_json::Map::new(),
+        };
+        let mut waits = Vec::with_capacity(ASKED);
+        for _ in 0..ASKED {
+            let before = Instant::now();
+            proxy.resolve(&wanted).await.map_err(|error| error.to_string())?;
+            waits.push(before.elapsed());
+        }
+        Ok(waits)
     }
 
     fn arrived(&self, digest: &str) -> Vec<Instant> {
@@ -167,7 +204,7 @@ fn text(value: &Value, key: &str) -> Outcome<String> {
     found.ok_or_else(|| format!("no `{key}` in {value}").into())
 }
 
-async fn measure(count: usize) -> Outcome<()> {
+async fn measure(count: usize, rounds: usize) -> Outcome<()> {
     let directory = tempfile::tempdir()?;
     let mut command = Command::new(std::env::current_exe()?);
     command.arg("control").arg(directory.path()).stdin(Stdio::piped()).stdout(Stdio::piped());
@@ -184,14 +221,15 @@ async fn measure(count: usize) -> Outcome<()> {
     let link = Link::new(&base, &[], Arc::new(first), Clock::system())?;
     let client = link.client();
     let fleet = Arc::new(Fleet { client, base, arrivals: Arrivals::default() });
-    let profile = fleet.profile().await?;
+    let (profile, connection) = fleet.profile().await?;
     let began = Instant::now();
+    let mut proxies = Vec::new();
     let mut homes = (0..count).map(|_| home()).collect::<Result<Vec<_>, _>>()?;
     while !homes.is_empty() {
         let rest = homes.split_off(homes.len().min(AT_ONCE));
         let joining = homes.into_iter().map(|home| fleet.proxy(&link, home));
         for joined in join_all(joining).await {
-            joined?;
+            proxies.push(joined?);
         }
         homes = rest;
     }
@@ -205,8 +243,8 @@ async fn measure(count: usize) -> Outcome<()> {
         live = count_live(&fleet).await?;
     }
     println!("{live} proxies are live after {:.1} s", began.elapsed().as_secs_f64());
-    let mut all = Vec::new();
-    for round in 0..ROUNDS {
+    let (mut all, mut acknowledgements) = (Vec::new(), Vec::new());
+    for round in 0..rounds {
         let body = json!({ "version": round % 2 + 1 });
         let before = Instant::now();
         let published = fleet.ask("POST", &publish, body).await?;
@@ -217,6 +255,7 @@ async fn measure(count: usize) -> Outcome<()> {
         let arrived = fleet.arrived(&text(&published, "planDigest")?);
         let taken = arrived.iter().filter(|at| **at >= before).map(|at| at.duration_since(before));
         let taken: Vec<Duration> = taken.collect();
+        acknowledgements.push(acknowledged);
         println!(
             "round {round}: {} told, the last after {:.0} ms; all acknowledged after {:.0} ms",
             taken.len(),
@@ -225,15 +264,25 @@ async fn measure(count: usize) -> Outcome<()> {
         );
         all.extend(taken);
     }
-    all.sort_unstable();
-    let at = |part: usize| ms(all.get((all.len() * part / 100).min(all.len().saturating_sub(1))));
-    println!("publish to applied: p50 {:.0} ms, p99 {:.0} ms", at(50), at(99));
+    print("publish to applied", &mut all);
+    print("publish to acknowledged by all", &mut acknowledgements);
+    fleet.ask("POST", &publish, json!({ "version": 1 })).await?;
+    if let Some(proxy) = proxies.first() {
+        print("a credential", &mut fleet.resolved(proxy, (&profile, &connection)).await?);
+    }
     println!(
         "control: {} MiB resident, {} MiB at most",
         control.memory("VmRSS:")?,
         control.memory("VmHWM:")?
     );
     Ok(())
+}
+
+fn print(what: &str, durations: &mut [Duration]) {
+    durations.sort_unstable();
+    let last = durations.len().saturating_sub(1);
+    let at = |part: usize| ms(durations.get((durations.len() * part / 100).min(last)));
+    println!("{what}: p50 {:.2} ms, p99 {:.2} ms", at(50), at(99));
 }
 
 fn ms(duration: Option<&Duration>) -> f64 {

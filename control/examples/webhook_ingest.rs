@@ -30,6 +30,10 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+/// As in the product.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const OPERATOR: &str = "sgo_operator-token-of-the-measurement";
 const SECRET: &str = "a-secret-for-the-measurement";
 const MEASURED: Duration = Duration::from_secs(10);
