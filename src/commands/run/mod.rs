@@ -2,6 +2,7 @@
 
 mod denials;
 mod forwarder;
+mod home;
 
 use std::ffi::OsString;
 use std::io::IsTerminal;
@@ -10,7 +11,9 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::ExitStatus;
 
+use http::Method;
 use rustix::process::{Pid, Signal, kill_process};
+use sallygate_compiler::plan::Plan;
 use tokio::process::{Child, Command};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -23,6 +26,7 @@ use sallygate_control::sandbox_environment::{self, Entrance, TrustFiles};
 
 use self::denials::Denials;
 pub(crate) use self::forwarder::Forwarder;
+use self::home::Home;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
@@ -47,8 +51,13 @@ pub(crate) fn run(options: &Options) -> Outcome {
 }
 
 async fn session(options: &Options, running: &Running, admin: &Admin, dir: &Path) -> Outcome {
+    let plan = admin.call(Method::GET, &format!("/v1/plans/{}", options.profile), None).await?;
+    let plan = Plan::from_json("the plan in force", plan.to_string().as_bytes())?;
     let sandbox = admin.mint(&options.profile, SESSION_SECONDS_MAX).await?;
-    let outcome = sandboxed(options, running, admin, &sandbox, dir).await;
+    let outcome = match Home::write(&plan, dir, &sandbox.id) {
+        Ok(home) => sandboxed(options, running, admin, (&sandbox, home.as_ref()), dir).await,
+        Err(failure) => Err(failure),
+    };
     if let Err(error) = admin.revoke(&sandbox.id).await {
         print::talk(format_args!("sallygate: the session's sandbox was not revoked: {error}"));
     }
@@ -59,13 +68,13 @@ async fn sandboxed(
     options: &Options,
     running: &Running,
     admin: &Admin,
-    sandbox: &SessionSandbox,
+    (sandbox, home): (&SessionSandbox, Option<&Home>),
     dir: &Path,
 ) -> Outcome {
     let proxy = running.entrance().ok_or_else(|| failed("the proxy has no TCP listener"))?;
     let mut denials = Denials::new(admin.tail().await?, &sandbox.id);
     let forwarder = Forwarder::open(proxy, &sandbox.authorization()).await?;
-    let mut child = start(options, &forwarder, dir)?;
+    let mut child = start(options, (&forwarder, home), dir)?;
     let status = tokio::select! {
         status = wait(&mut child) => status?,
         // The proxy went away: the command goes on, and what it asks fails.
@@ -90,12 +99,21 @@ pub(crate) fn variables(forwarder: SocketAddr, dir: &Path) -> Vec<(&'static str,
     sandbox_environment::variables(&entrance, &trust, java.as_deref())
 }
 
-fn start(options: &Options, forwarder: &Forwarder, dir: &Path) -> Result<Child, Failure> {
+fn start(
+    options: &Options,
+    (forwarder, home): (&Forwarder, Option<&Home>),
+    dir: &Path,
+) -> Result<Child, Failure> {
     let Some((program, arguments)) = options.command.split_first() else {
         return Err(Failure::Usage("no command is given".into()));
     };
     let mut command = Command::new(program);
-    command.args(arguments).envs(variables(forwarder.address, dir));
+    command.args(arguments);
+    if let Some(home) = home {
+        command.envs(home.variables());
+    }
+    // Behind those of the plan: nothing of it leads past the proxy.
+    command.envs(variables(forwarder.address, dir));
     for name in sandbox_environment::LEADING_PAST {
         command.env_remove(name);
     }
