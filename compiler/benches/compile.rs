@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
 use sallygate_compiler::analysis::diff;
-use sallygate_compiler::compile::compile_files;
+use sallygate_compiler::compile_files;
 use sallygate_compiler::diagnostic::Diagnostics;
 use sallygate_compiler::plan::Plan;
 use sallygate_compiler::snapshot::{Targets, read_policy};

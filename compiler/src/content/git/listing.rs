@@ -205,7 +205,7 @@ fn speaks_version_2(bytes: &[u8]) -> Option<bool> {
     if line != b"# service=git-upload-pack" {
         return Some(line == b"version 2");
     }
-    let Some((flush, after)) = after.split_at_checked(4) else { return None };
+    let (flush, after) = after.split_at_checked(4)?;
     match pkt::line(after) {
         _ if flush != b"0000" => Some(false),
         Ok(Line::Data(line, _)) => Some(line.strip_suffix(b"\n").unwrap_or(line) == b"version 2"),
