@@ -220,8 +220,10 @@ fn what_is_no_certificate_with_its_key_sends_nothing() {
             answered.shows_denial("credential_unavailable");
             assert!(answered.stdout.ends_with("\n503"), "{answered}");
         }
+        // In TLS 1.3 the upstream refuses it when we are through with the handshake: whether its
+        // reason arrives before the connection breaks is not ours to say.
         let answered = curl(&world, version, "/foreign/x");
-        answered.shows_denial("upstream_tls");
+        assert!(answered.stdout.ends_with("\n502"), "{answered}");
     }
     assert!(strict.seen.lock().expect("no test panicked").is_empty());
     drop(files);
