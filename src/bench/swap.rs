@@ -171,8 +171,9 @@ fn plan(options: &SwapOptions, fixture: &Fixture, variant: usize) -> Result<Stri
     let many = workload::plan(options.routes as usize).map_err(BenchError::Plan)?;
     plan.egress_routes.extend(many.egress_routes);
     plan.egress_routes.sort_by(|a, b| a.route_id.cmp(&b.route_id));
-    if let Some(last) = plan.egress_routes.last_mut().filter(|_| variant > 0) {
-        last.r#match.methods = Some(vec!["PUT".to_owned()]);
+    // The made-up routes come first.
+    if let Some(first) = plan.egress_routes.first_mut().filter(|_| variant > 0) {
+        first.r#match.methods = Some(vec!["PUT".to_owned()]);
     }
     plan.seal();
     Ok(plan.to_canonical_json())
