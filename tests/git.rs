@@ -276,3 +276,127 @@ fn git_shows_why_a_push_outside_of_the_allowed_references_is_refused() {
     assert_eq!(world.upstream("git").seen().iter().filter(is_push).count(), 0);
     world.check_invariants();
 }
+
+/// Reading some references and no others.
+const SOME_REFERENCES: &str = r#"
+  { name = "read", paths = ["/acme/app.git/**", "/old/app.git/**"], git = { service = "upload-pack", refs = ["refs/heads/main", "refs/heads/feature/**", "refs/tags/*"] } },
+"#;
+/// Reading everything but one reference.
+const ALL_BUT_ONE: &str = r#"
+  { name = "read", paths = ["/acme/app.git/**", "/old/app.git/**"], git = { service = "upload-pack" } },
+  { name = "hide", action = "deny", reason = "not this branch", paths = ["/**"], git = { service = "upload-pack", refs = "refs/heads/secret" } },
+"#;
+/// More branches than fit into a request that git does not compress.
+const BRANCHES: usize = 60;
+
+/// A repository with branches that may be read and one that may not; the id of that one's commit.
+fn world_with_a_secret(routes: &str) -> (RunningWorld, TempDir, String) {
+    let (world, root) = world_with(routes);
+    let bare = root.path().join("acme/app.git");
+    let tree = local(&bare, &["rev-parse", "main^{tree}"]);
+    let commit = |message: &str| local(&bare, &["commit-tree", &tree, "-p", "main", "-m", message]);
+    for at in 0..BRANCHES {
+        let branch = format!("refs/heads/feature/{at}");
+        local(&bare, &["update-ref", &branch, &commit(&branch)]);
+    }
+    let secret = commit("secret");
+    local(&bare, &["update-ref", "refs/heads/secret", &secret]);
+    std::fs::create_dir(root.path().join("old")).expect("a writable directory");
+    let old = root.path().join("old/app.git").display().to_string();
+    local(root.path(), &["clone", "-q", "--mirror", &bare.display().to_string(), &old]);
+    (world, root, secret)
+}
+
+/// Whether a repository has an object.
+fn has(work: &Path, object: &str) -> bool {
+    let mut git = Command::new("git");
+    git.current_dir(work).args(["cat-file", "-e", object]);
+    git.output().expect("git runs").status.success()
+}
+
+#[test]
+fn a_fetch_is_shown_the_references_that_it_may_have_and_gets_no_others() {
+    for (routes, branches) in [(SOME_REFERENCES, BRANCHES + 1), (ALL_BUT_ONE, BRANCHES + 1)] {
+        let (world, root, secret) = world_with_a_secret(routes);
+        for version in VERSIONS {
+            let work = clone(&world, version);
+            let shown = local(&work, &["for-each-ref", "--format=%(refname)", "refs/remotes"]);
+            let shown: Vec<&str> = shown.lines().filter(|name| !name.ends_with("/HEAD")).collect();
+            assert_eq!(shown.len(), branches, "{shown:?}");
+            assert!(!shown.iter().any(|name| name.contains("secret")), "{shown:?}");
+            assert!(!has(&work, &secret));
+
+            let listed = git(&world, &work, version).args(["ls-remote", "origin"]);
+            let listed = listed.run().succeeded();
+            assert!(listed.stdout.contains("refs/heads/feature/0"), "{listed}");
+            assert!(
+                !listed.stdout.contains(&secret) && !listed.stdout.contains("secret"),
+                "{listed}"
+            );
+
+            // What comes later is listed before it is fetched.
+            commit_upstream(root.path(), "app", &format!("later-{}", slug(version)), version);
+            git(&world, &work, version).args(["fetch", "-q"]).run().succeeded();
+            let head = local(&root.path().join("acme/app.git"), &["rev-parse", "main"]);
+            assert_eq!(local(&work, &["rev-parse", "origin/main"]), head);
+            let shallow = git(&world, &world.home(), version).args(["clone", "-q", "--depth", "1"]);
+            let directory = format!("shallow-{}", slug(version));
+            shallow.args(["https://git.test/acme/app.git", &directory]).run().succeeded();
+        }
+        let compressed = |seen: &&world::Seen| seen.header("content-encoding") == Some("gzip");
+        assert!(world.upstream("git").seen().iter().any(|seen| compressed(&seen)));
+        world.check_invariants();
+    }
+}
+
+#[test]
+fn an_object_that_no_allowed_reference_showed_is_not_fetched_by_its_id() {
+    for routes in [SOME_REFERENCES, ALL_BUT_ONE] {
+        let (world, _root, secret) = world_with_a_secret(routes);
+        for version in VERSIONS {
+            let work = clone(&world, version);
+            for arguments in [&["fetch", "origin"][..], &["fetch", "--depth=1", "origin"]] {
+                let fetch = git(&world, &work, version).args(arguments).args([&secret]);
+                let fetch = fetch.run().failed();
+                assert!(fetch.stderr.contains("remote error: sallygate: "), "{fetch}");
+                assert!(!has(&work, &secret));
+            }
+            let code = if routes == SOME_REFERENCES { "no_route" } else { "denied" };
+            world.audit_line("the denial", |line| is_denial(line, "git.test", code));
+            let fetch = git(&world, &work, version).args(["fetch", "origin", "secret"]);
+            let fetch = fetch.run().failed();
+            assert!(fetch.stderr.contains("couldn't find remote ref secret"), "{fetch}");
+        }
+        let wanted = |seen: &world::Seen| seen.path.ends_with("/git-upload-pack");
+        assert!(world.upstream("git").seen().iter().any(wanted));
+        world.check_invariants();
+    }
+}
+
+#[test]
+fn references_are_told_apart_in_version_2_of_the_protocol_only() {
+    for routes in [SOME_REFERENCES, ALL_BUT_ONE] {
+        let (world, _root, _secret) = world_with_a_secret(routes);
+        for version in VERSIONS {
+            for protocol in ["0", "1"] {
+                let clone = git(&world, &world.home(), version)
+                    .args(["-c", &format!("protocol.version={protocol}")])
+                    .args(["clone", "-q", "https://git.test/acme/app.git", "stolen"]);
+                let clone = clone.run().failed();
+                clone.shows_denial(if routes == SOME_REFERENCES { "no_route" } else { "denied" });
+                assert!(clone.stderr.contains("version 2 of git's protocol"), "{clone}");
+            }
+            // The upstream was asked for version 2, and answers with all that it has.
+            let old = git(&world, &world.home(), version).args([
+                "clone",
+                "-q",
+                "https://git.test/old/app.git",
+                "stolen",
+            ]);
+            let old = old.run().failed();
+            assert!(old.stderr.contains("remote error: sallygate: the upstream does not"), "{old}");
+            assert!(!old.stderr.contains("secret"), "{old}");
+        }
+        world.check_invariants();
+    }
+}

@@ -121,9 +121,17 @@ fn set(assertion: &Assertion) -> RouteTable {
 /// Whether an assertion fails for one request, read plainly.
 fn breaks(assertion: &Assertion, set: &RouteTable, request: &Request, judge: &Judge<'_>) -> bool {
     let outcome = judge.outcome(request);
+    // Without ports it is about every port: the same request at the default one tells.
+    let named = |wanted: &Match| match wanted.ports {
+        Some(_) => taken_by(set, request).is_some(),
+        None => {
+            let port = request.scheme.default_port();
+            taken_by(set, &Request { port, ..request.clone() }).is_some()
+        }
+    };
     match assertion {
-        Assertion::Never(_) => lets_out(outcome.0) && taken_by(set, request).is_some(),
-        Assertion::Only(_) => lets_out(outcome.0) && taken_by(set, request).is_none(),
+        Assertion::Never(wanted) => lets_out(outcome.0) && named(wanted),
+        Assertion::Only(wanted) => lets_out(outcome.0) && !named(wanted),
         Assertion::CredentialOnly(only) => {
             let host = canonical::host(request.host.as_bytes()).unwrap();
             let named = only.hosts.iter().any(|h| HostPattern::parse(h).unwrap().matches(&host));

@@ -65,8 +65,10 @@ fn git() -> impl Strategy<Value = Block> {
         refs,
         update,
     });
-    let upload = Just(GitBlock { service: GitService::UploadPack, refs: None, update: None });
-    prop_oneof![3 => receive, 1 => upload].prop_map(Block::Git)
+    let refs = texts(&["refs/heads/main", "refs/heads/*", "refs/heads/f/**", "refs/tags/**"]);
+    let upload =
+        refs.prop_map(|refs| GitBlock { service: GitService::UploadPack, refs, update: None });
+    prop_oneof![3 => receive, 2 => upload].prop_map(Block::Git)
 }
 
 fn graphql() -> impl Strategy<Value = Block> {
@@ -124,6 +126,13 @@ fn commands() -> impl Strategy<Value = Reading<RefCommand>> {
     prop_oneof![5 => reading(command), 1 => Just(Reading::Nothing)]
 }
 
+fn wants() -> impl Strategy<Value = Reading<String>> {
+    let names =
+        ["refs/heads/main", "refs/heads/x", "refs/heads/f/x", "refs/heads/f", "refs/tags/1"];
+    let name = select(names.to_vec()).prop_map(str::to_owned);
+    prop_oneof![5 => reading(name), 1 => Just(Reading::Nothing)]
+}
+
 fn selections() -> impl Strategy<Value = Reading<Selection>> {
     let operation = select(vec![Operation::Query, Operation::Mutation, Operation::Subscription]);
     reading(
@@ -163,18 +172,23 @@ const HEADS: [(&str, &str, &str); 17] = [
 ];
 
 fn request() -> impl Strategy<Value = Request> {
-    (select(HEADS.to_vec()), commands(), selections(), calls()).prop_map(
-        |((method, target, kind), git, graphql, json_rpc)| Request {
+    let version = select(vec![None, Some("version=2"), Some("version=1")]);
+    let contents = (commands(), wants(), selections(), calls());
+    (select(HEADS.to_vec()), version, contents).prop_map(
+        |((method, target, kind), version, (git, wants, graphql, json_rpc))| Request {
             scheme: Scheme::Https,
             host: "x.test".to_owned(),
             port: 443,
             method: method.to_owned(),
             target: target.to_owned(),
-            headers: match kind {
-                "" => Vec::new(),
-                kind => vec![("content-type".to_owned(), vec![kind.to_owned()])],
-            },
-            content: Content { git, graphql, json_rpc },
+            headers: [("content-type", Some(kind)), ("git-protocol", version)]
+                .into_iter()
+                .filter_map(|(name, value)| {
+                    let value = value.filter(|value| !value.is_empty())?;
+                    Some((name.to_owned(), vec![value.to_owned()]))
+                })
+                .collect(),
+            content: Content { git, wants, graphql, json_rpc },
         },
     )
 }
@@ -226,6 +240,9 @@ fn contents() -> Vec<Content> {
     for git in readings(&commands.collect::<Vec<_>>()).into_iter().chain([Reading::Nothing]) {
         push(Content { git, ..Content::UNREADABLE });
     }
+    for wants in readings(&names.map(str::to_owned)).into_iter().chain([Reading::Nothing]) {
+        push(Content { wants, ..Content::UNREADABLE });
+    }
     let operations = [Operation::Query, Operation::Mutation, Operation::Subscription];
     let selections = operations.into_iter().flat_map(|operation| {
         ["viewer", "node", "other"].map(|field| Selection { operation, field: field.to_owned() })
@@ -272,7 +289,16 @@ fn heads() -> Vec<Request> {
     ];
     let mut all = Vec::new();
     for (method, target, kind) in HEADS.into_iter().chain(disguised) {
-        for more in [None, Some(("upgrade", "h2c")), Some(("content-encoding", "gzip"))] {
+        for more in [
+            None,
+            Some(("upgrade", "h2c")),
+            Some(("content-encoding", "gzip")),
+            Some(("git-protocol", "version=2")),
+        ] {
+            // It is about fetches only.
+            if more.is_some_and(|(name, _)| name == "git-protocol") && !target.contains("upload") {
+                continue;
+            }
             let mut headers: Vec<(String, Vec<String>)> = Vec::new();
             if !kind.is_empty() {
                 headers.push(("content-type".to_owned(), vec![kind.to_owned()]));
@@ -317,7 +343,7 @@ proptest! {
         first in proptest::collection::vec(
             (prop_oneof![3 => Just(Action::Allow), 2 => Just(Action::Deny)], wanted()), 1..4),
         second in proptest::collection::vec(
-            (prop_oneof![3 => Just(Action::Allow), 2 => Just(Action::Deny)], wanted()), 0..3),
+            (prop_oneof![3 => Just(Action::Allow), 2 => Just(Action::Deny)], wanted()), 0..2),
     ) {
         // The later plan has the routes of the earlier one but the first, and some more.
         let changed: Vec<_> = first.iter().skip(1).cloned().chain(second).collect();
@@ -343,5 +369,65 @@ proptest! {
                 }
             }
         }
+    }
+}
+
+fn taken_by(verdict: Verdict) -> Option<usize> {
+    match verdict {
+        Verdict::Allow(route) | Verdict::Hold(route) | Verdict::Deny(route) => {
+            usize::try_from(route.0).ok()
+        }
+        Verdict::NoRoute { .. } | Verdict::Passthrough | Verdict::Inspect(_) => None,
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn a_route_with_a_block_that_wins_somewhere_is_not_called_unreachable(
+        routes in proptest::collection::vec(
+            (prop_oneof![1 => Just(Action::Allow), 2 => Just(Action::Deny)], wanted()), 1..6),
+    ) {
+        let plan = plan(routes);
+        let (table, found) = RouteTable::build_with_warnings(Arc::new(plan.clone()));
+        let Some(table) = table else { return Ok(()) };
+        let contents = contents();
+        let heads = heads();
+        let winners: std::collections::BTreeSet<usize> =
+            heads.iter().flat_map(|head| contents.iter().map(move |c| (head, c)))
+                .filter_map(|(head, content)| taken_by(decided(&table, head, content)))
+                .collect();
+        for at in winners {
+            let id = &plan.egress_routes[at].route_id;
+            let start = format!("route `{id}` can never win");
+            let warned = found.iter().any(|d| d.message.starts_with(&start));
+            prop_assert!(!warned, "{} {:#?}", &found, plan.egress_routes);
+        }
+    }
+}
+
+#[test]
+fn a_deny_that_only_another_spelling_reaches_is_not_called_unreachable() {
+    let git = |service| Block::Git(GitBlock { service, refs: None, update: None });
+    let deny = |paths: &[&str], block| {
+        let paths = paths.iter().map(|path| (*path).to_owned()).collect();
+        let hosts = vec!["x.test".to_owned()];
+        (Action::Deny, Match { hosts, paths, block, ..Match::default() })
+    };
+    let (push, fetch) = (GitService::ReceivePack, GitService::UploadPack);
+    let exact = ["/{owner}/git-upload-pack", "/{owner}/GIT-UPLOAD-PACK", "/info/refs"];
+    for (paths, block, reachable) in [
+        (&["/{owner}/{service}"][..], git(fetch), true),
+        (&["/{owner}/{service}"], git(push), true),
+        (&["/info/{service}"], git(fetch), true),
+        // No spelling is one of those.
+        (&["/{owner}/nothing"], git(fetch), false),
+        (&["/nothing/here"], git(push), false),
+    ] {
+        let plan = plan(vec![deny(&exact, None), deny(paths, Some(block))]);
+        let found = RouteTable::build_with_warnings(Arc::new(plan)).1;
+        let warned = found.iter().any(|d| d.message.starts_with("route `b/01` can never win"));
+        assert_eq!(!warned, reachable, "{paths:?} {found}");
     }
 }

@@ -122,11 +122,8 @@ fn what_is_no_block_is_refused_when_the_plan_is_read() {
 #[test]
 fn a_block_that_could_not_mean_what_it_says_is_refused() {
     for (action, block, field) in [
-        (
-            Action::Allow,
-            json!({"git": {"service": "upload-pack", "refs": ["refs/heads/x"]}}),
-            "refs",
-        ),
+        (Action::Allow, json!({"git": {"service": "upload-pack", "refs": ["main"]}}), "refs"),
+        (Action::Deny, json!({"git": {"service": "upload-pack", "refs": ["HEAD"]}}), "refs"),
         (Action::Allow, json!({"git": {"service": "upload-pack", "update": ["create"]}}), "update"),
         (Action::Allow, json!({"git": {"service": "receive-pack", "refs": []}}), "refs"),
         (Action::Allow, json!({"git": {"service": "receive-pack", "refs": ["main"]}}), "refs"),
@@ -440,5 +437,82 @@ fn blocks_that_meet_conflict_and_blocks_that_do_not_meet_stand_side_by_side() {
             .unwrap_or_default();
         let expected: &[&str] = if conflict { &["ROUTE_CONFLICT"] } else { &[] };
         assert_eq!(codes, expected, "{a} {b}");
+    }
+}
+
+const FETCH: Request = Request("POST /a.git/git-upload-pack", &[("git-protocol", "version=2")]);
+
+fn wants(list: &[&str]) -> Content {
+    let names = list.iter().map(|name| (*name).to_owned()).collect();
+    Content { wants: Reading::Items(names), ..Content::UNREAD }
+}
+
+#[test]
+fn a_fetch_is_allowed_when_all_that_it_wants_is_inside() {
+    let table =
+        table(&[json!({"git": {"service": "upload-pack", "refs": ["refs/heads/feature/**"]}})]);
+    for (content, expected) in [
+        (Content::UNREAD, "inspect git wants"),
+        (Content { wants: Reading::Nothing, ..Content::UNREAD }, "allow 0"),
+        (wants(&["refs/heads/feature/a"]), "allow 0"),
+        (wants(&["refs/heads/feature/a", "refs/heads/feature/b/c"]), "allow 0"),
+        (wants(&["refs/heads/feature/a", "refs/heads/main"]), "no_route content"),
+        (wants(&["refs/heads/feature"]), "no_route content"),
+        (wants(&["HEAD"]), "no_route content"),
+        (wants(&[]), "no_route content"),
+        (Content { wants: Reading::Unreadable, ..Content::UNREAD }, "no_route content"),
+    ] {
+        assert_eq!(outcome(find(&table, &FETCH, &content)), expected, "{content:?}");
+    }
+    const V2: &[(&str, &str)] = &[("git-protocol", "version=2")];
+    for (request, expected) in [
+        (Request("GET /a.git/info/refs?service=git-upload-pack", V2), "allow 0"),
+        (Request("GET /a.git/info/refs?service=git-upload-pack", &[]), "no_route content"),
+        (
+            Request(
+                "GET /a.git/info/refs?service=git-upload-pack",
+                &[("git-protocol", "version=1")],
+            ),
+            "no_route content",
+        ),
+        (
+            Request(
+                "GET /a.git/info/refs?service=git-upload-pack",
+                &[("git-protocol", "version=2"), ("git-protocol", "version=0")],
+            ),
+            "no_route content",
+        ),
+        (Request("GET /a.git/info/refs", V2), "no_route content"),
+        (Request("POST /a.git/git-upload-pack", &[]), "no_route content"),
+        (Request("POST /a.git/Git-upload-pack", V2), "no_route content"),
+        (Request("POST /a.git/git-receive-pack", V2), "no_route content"),
+    ] {
+        let found = outcome(find(&table, &request, &wants(&["refs/heads/feature/a"])));
+        assert_eq!(found, expected, "{} {:?}", request.0, request.1);
+    }
+}
+
+#[test]
+fn a_denied_fetch_is_denied_on_doubt() {
+    let deny = json!({"action": "deny",
+        "git": {"service": "upload-pack", "refs": ["refs/heads/secret"]}});
+    let table = table(&[json!({}), deny]);
+    const V2: &[(&str, &str)] = &[("git-protocol", "version=2")];
+    for (request, content, expected) in [
+        (FETCH, Content::UNREAD, "inspect git wants"),
+        (FETCH, Content { wants: Reading::Nothing, ..Content::UNREAD }, "allow 0"),
+        (FETCH, Content { wants: Reading::Unreadable, ..Content::UNREAD }, "deny 1"),
+        (FETCH, wants(&["refs/heads/main"]), "allow 0"),
+        (FETCH, wants(&["refs/heads/main", "refs/heads/secret"]), "deny 1"),
+        (Request("POST /a/git-upload-pack", &[]), wants(&["refs/heads/main"]), "deny 1"),
+        (Request("POST /a/GIT-upload-pack", V2), Content::UNREAD, "inspect git wants"),
+        (Request("GET /a/info/refs?service=git-upload-pack", V2), Content::UNREAD, "allow 0"),
+        (Request("GET /a/info/refs?service=git-upload-pack", &[]), Content::UNREAD, "deny 1"),
+        (Request("GET /a/info/refs", V2), Content::UNREAD, "deny 1"),
+        (Request("GET /a/info/refs?service=git-receive-pack", &[]), Content::UNREAD, "allow 0"),
+        (Request("POST /a/git-receive-pack", &[]), Content::UNREAD, "allow 0"),
+    ] {
+        let found = outcome(find(&table, &request, &content));
+        assert_eq!(found, expected, "{} {content:?}", request.0);
     }
 }

@@ -2,7 +2,9 @@
 
 use proptest::prelude::*;
 use sallygate_compiler::content::Unreadable;
-use sallygate_compiler::content::git::{self, Change, Progress, read_push};
+use sallygate_compiler::content::git::{
+    self, Change, Fate, Fetch, Greeting, ObjectId, Progress, Sieve, Want, read_fetch, read_push,
+};
 use sallygate_compiler::content::graphql::{self, Selection};
 
 fn words(read: Result<Vec<Selection>, Unreadable>) -> Option<Vec<String>> {
@@ -315,5 +317,226 @@ proptest! {
         let read: Vec<_> = read.commands.iter().map(|c| c.name.clone()).collect();
         let expected: Vec<_> = names.iter().map(|name| format!("refs/heads/{name}")).collect();
         prop_assert_eq!(read, expected);
+    }
+}
+
+/// `.` is a delimiter, `!` a flush, everything else a line.
+fn fetch(lines: &[&str]) -> Vec<u8> {
+    let line = |text: &&str| match *text {
+        "." => "0001".to_owned(),
+        "!" => "0000".to_owned(),
+        text => pkt(text),
+    };
+    lines.iter().map(line).collect::<String>().into_bytes()
+}
+
+#[test]
+fn what_a_fetch_asks_for_is_read() {
+    let want = |id: &str| Want::Object(ObjectId::parse(id.as_bytes()).unwrap());
+    let long = OLD.repeat(2).get(..64).unwrap().to_owned();
+    let (old, new) = (format!("want {OLD}\n"), format!("want {NEW}"));
+    let (have, long_want) = (format!("have {OLD}\n"), format!("want {long}"));
+    for (lines, expected) in [
+        (
+            &[
+                "command=ls-refs\n",
+                "agent=git/2",
+                ".",
+                "peel",
+                "symrefs",
+                "unborn",
+                "ref-prefix refs/heads/",
+                "!",
+            ][..],
+            Fetch::List,
+        ),
+        (&["command=ls-refs", "!"], Fetch::List),
+        (&["command=ls-refs", ".", "!"], Fetch::List),
+        (
+            &[
+                "command=fetch",
+                "object-format=sha1",
+                ".",
+                "thin-pack",
+                "no-progress",
+                "include-tag",
+                "ofs-delta",
+                &old,
+                &new,
+                &have,
+                "done\n",
+                "!",
+            ],
+            Fetch::Wants(vec![want(OLD), want(NEW)]),
+        ),
+        (&["command=fetch", ".", &long_want, "done", "!"], Fetch::Wants(vec![want(&long)])),
+        (
+            &[
+                "command=fetch",
+                ".",
+                "want-ref refs/heads/a\n",
+                "deepen-not refs/tags/v1",
+                "deepen 3",
+                "deepen-since 1",
+                "deepen-relative",
+                "filter blob:none",
+                "!",
+            ],
+            Fetch::Wants(vec![
+                Want::Reference("refs/heads/a".to_owned()),
+                Want::Reference("refs/tags/v1".to_owned()),
+            ]),
+        ),
+        (&["command=fetch", ".", &have, "wait-for-done", "!"], Fetch::Wants(Vec::new())),
+    ] {
+        assert_eq!(read_fetch(&fetch(lines)), Ok(expected), "{lines:?}");
+    }
+}
+
+#[test]
+fn what_is_no_clear_fetch_is_not_read() {
+    let (short, upper) = (format!("want {}", &"1".repeat(39)), format!("want {}", "A".repeat(40)));
+    let old_version = format!("want {OLD} multi_ack\n");
+    let want = format!("want {OLD}");
+    for lines in [
+        &[][..],
+        &["!"],
+        &["."],
+        // Version 0.
+        &[&old_version, "!", "done\n"],
+        &["command=fetch"],
+        &["command=fetch", "."],
+        &["command=fetch", ".", &want],
+        &["command=fetch", ".", &want, "!", "!"],
+        &["command=fetch", ".", &want, "!", "command=fetch", "!"],
+        &["command=fetch", ".", &want, ".", "!"],
+        &["command=fetch", "command=ls-refs", ".", &want, "!"],
+        &["agent=git/2", "command=fetch", ".", &want, "!"],
+        &["command=fetch", ".", &short, "!"],
+        &["command=fetch", ".", &upper, "!"],
+        &["command=fetch", ".", "want", "!"],
+        &["command=fetch", ".", "want HEAD", "!"],
+        &["command=fetch", ".", "want-ref HEAD", "!"],
+        &["command=fetch", ".", "want-ref refs/heads/a/../b", "!"],
+        &["command=fetch", ".", "want-ref main", "!"],
+        &["command=fetch", ".", "deepen-not main", "!"],
+        &["command=fetch", ".", "have x", "!"],
+        &["command=fetch", ".", "done x", "!"],
+        &["command=fetch", ".", "oid x", "!"],
+        &["command=ls-refs", ".", &want, "!"],
+        &["command=ls-refs", ".", "ref-prefix", "!"],
+        &["command=object-info", ".", "size", "!"],
+        &["command=bundle-uri", "!"],
+        &["command=FETCH", ".", &want, "!"],
+    ] {
+        assert!(read_fetch(&fetch(lines)).is_err(), "{lines:?}");
+    }
+    for bytes in [&b"0"[..], b"zzzz", b"0002", b"0003", b"0004", b"000fcommand=fetch", b"\x1f\x8b"]
+    {
+        assert!(read_fetch(bytes).is_err(), "{bytes:?}");
+    }
+}
+
+/// What is let through of a listing that comes in pieces of this size.
+fn sifted(listing: &[u8], size: usize) -> String {
+    let mut sieve = Sieve::default();
+    let mut out = Vec::new();
+    for piece in listing.chunks(size) {
+        out.extend(sieve.pass(piece, &mut |listed| match listed.name {
+            name if name.starts_with("refs/heads/s") => Fate::Drop,
+            "refs/heads/many" => Fate::TooMany,
+            _ => Fate::Keep,
+        }));
+    }
+    out.extend(sieve.finish());
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+#[test]
+fn a_listing_shows_what_may_be_seen_however_it_is_cut() {
+    let id = |name: &str| format!("{OLD} {name}\n");
+    let (main, secret, tag) = (
+        id("refs/heads/main"),
+        id("refs/heads/secret"),
+        id("refs/tags/v1 peeled:".to_owned().as_str())
+            .replace("peeled:\n", &format!("peeled:{NEW}\n")),
+    );
+    let (head, hidden) =
+        (id("HEAD symref-target:refs/heads/main"), id("HEAD symref-target:refs/heads/secret"));
+    let born = "unborn HEAD symref-target:refs/heads/main\n";
+    let unborn = "unborn HEAD symref-target:refs/heads/secret\n";
+    let (detached, other) = (id("HEAD"), id("FETCH_HEAD"));
+    for (lines, expected) in [
+        (&["!"][..], &["!"][..]),
+        (&[&head, &main, &secret, &tag, "!"], &[&head, &main, &tag, "!"]),
+        (&[&hidden, &secret, "!"], &["!"]),
+        (&[born, "!"], &[born, "!"]),
+        (&[unborn, "!"], &["!"]),
+        (&[&detached, &other, &main, "!"], &[&main, "!"]),
+        // Nothing is behind the end.
+        (&[&main, "!", &main, "!"], &[&main, "!"]),
+        (&["ERR no\n", &main], &["ERR no\n"]),
+    ] {
+        let (listing, expected) = (fetch(lines), String::from_utf8(fetch(expected)).unwrap());
+        for size in 1..listing.len() + 1 {
+            assert_eq!(sifted(&listing, size), expected, "{lines:?} {size}");
+        }
+    }
+}
+
+#[test]
+fn a_listing_that_is_not_clear_ends_with_an_error_and_shows_no_more() {
+    let id = |name: &str| format!("{OLD} {name}\n");
+    let (main, many) = (id("refs/heads/main"), id("refs/heads/many"));
+    let (attribute, peeled) = (id("refs/heads/a new:x"), id("refs/heads/a peeled:x"));
+    let capabilities = format!("{OLD} refs/heads/a\0agent=x\n");
+    for lines in [
+        &[&*main][..],
+        &[&main, &many, &main, "!"],
+        &[&main, ".", &main, "!"],
+        &[&main, "x", &main, "!"],
+        &[&main, "x refs/heads/a", &main, "!"],
+        &[&main, &attribute, &main, "!"],
+        &[&main, &peeled, &main, "!"],
+        &[&main, &capabilities, &main],
+    ] {
+        let shown = sifted(&fetch(lines), 7);
+        let rest = shown.strip_prefix(&pkt(&main)).unwrap();
+        assert!(rest.get(4..).unwrap().starts_with("ERR sallygate: "), "{lines:?} {shown}");
+        assert!(!rest.contains("refs/"), "{lines:?} {shown}");
+    }
+}
+
+#[test]
+fn discovery_passes_when_it_says_version_2_and_nothing_before() {
+    let refs = format!("{OLD} HEAD\0multi_ack\n");
+    for (lines, passes) in [
+        (&["version 2\n", "agent=git/2", "ls-refs", "!"][..], true),
+        (&["version 2", "!"], true),
+        (&["# service=git-upload-pack\n", "!", "version 2\n", "ls-refs=unborn\n", "!"], true),
+        (&["# service=git-upload-pack\n", "!", &refs, "!"], false),
+        (&["# service=git-upload-pack\n", "!", "version 1\n", &refs, "!"], false),
+        (&["# service=git-upload-pack\n", "version 2\n", &refs, "!"], false),
+        (&["# service=git-upload-pack\n", "!", "!"], false),
+        (&["# service=git-receive-pack\n", "!", "version 2\n", "!"], false),
+        (&[&refs, "version 2\n", "!"], false),
+        (&["version 22\n", "!"], false),
+        (&["!", "version 2\n"], false),
+        (&[], false),
+    ] {
+        let bytes = fetch(lines);
+        for size in 1..bytes.len() + 2 {
+            let mut greeting = Greeting::default();
+            let mut out: Vec<u8> =
+                bytes.chunks(size).flat_map(|piece| greeting.pass(piece)).collect();
+            out.extend(greeting.finish());
+            if passes {
+                assert_eq!(out, bytes, "{lines:?} {size}");
+            } else {
+                let shown = String::from_utf8(out).unwrap();
+                assert!(shown.get(4..).unwrap().starts_with("ERR sallygate: "), "{shown}");
+                assert!(!shown.contains(OLD), "{shown}");
+            }
+        }
     }
 }

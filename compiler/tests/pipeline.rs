@@ -249,7 +249,7 @@ fn what_the_proxy_does_not_carry_out_is_not_compiled() {
         (aws("eu", None), false),
         (aws("eu", Some("refuse")), false),
         (aws("eu", Some("resign")), false),
-        (Presentation::ClientCertificate {}, true),
+        (Presentation::ClientCertificate {}, false),
         // There is no segment `{credential}` in the paths.
         (Presentation::Path {}, true),
         (Presentation::Cookie { name: "a b".to_owned() }, true),

@@ -103,6 +103,7 @@ fn injection() -> impl Strategy<Value = Injection> {
         InjectionKind::Cookie,
         InjectionKind::Path,
         InjectionKind::AwsSigv4,
+        InjectionKind::ClientCertificate,
     ];
     let word = || proptest::option::of(text());
     (select(kinds), word(), word(), word(), proptest::option::of(0..9_usize), 0..9_usize).prop_map(

@@ -5,6 +5,7 @@
 //! failed assertion: that is how a fuzzer learns of it.
 
 mod definition;
+mod fetch;
 mod graphql;
 mod json_rpc;
 mod plan;
@@ -13,6 +14,7 @@ mod push;
 mod request;
 
 pub use definition::definition;
+pub use fetch::fetch;
 pub use graphql::graphql;
 pub use json_rpc::json_rpc;
 pub use plan::plan;
@@ -26,8 +28,9 @@ use sallygate_compiler::diagnostic::Diagnostics;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target. A test compares this list with the programs and the seeds.
-pub const TARGETS: [Target; 7] = [
+pub const TARGETS: [Target; 8] = [
     ("definition", definition),
+    ("fetch", fetch),
     ("graphql", graphql),
     ("json_rpc", json_rpc),
     ("plan", plan),

@@ -67,7 +67,7 @@ fn written(push: &Push) -> Vec<u8> {
 }
 
 /// Nothing but whole pkt-lines.
-fn assert_lines(mut bytes: &[u8]) {
+pub(crate) fn assert_lines(mut bytes: &[u8]) {
     while !bytes.is_empty() {
         let digits = bytes.get(..4).and_then(|digits| str::from_utf8(digits).ok());
         let length = digits.and_then(|digits| usize::from_str_radix(digits, 16).ok());

@@ -13,6 +13,7 @@ mod credential;
 mod denial;
 mod id;
 pub mod limits;
+mod listings;
 mod meter;
 mod metrics;
 

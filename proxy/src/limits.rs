@@ -84,10 +84,12 @@ limits! {
     audit_queue_records = 65536 in 16 ..= 10000000;
     /// Request body bytes that are read and thrown away after a refusal.
     linger_bytes = 65536 in 0 ..= 1048576;
-    /// Size of a request body that a `graphql` or `mcp` block looks into.
+    /// Size of a request body that a `graphql` or `mcp` block, or a `git` block of a fetch, looks into.
     inspect_body_bytes_max = 1048576 in 1024 ..= 67108864;
     /// Size of the commands in front of a push that a `git` block looks into.
     git_commands_bytes_max = 1048576 in 1024 ..= 67108864;
+    /// References in the answer to a fetch that a `git` block looks into.
+    git_references_max = 65536 in 1 ..= 10000000;
     /// Pack bytes that are read and thrown away after a refused push, so that git reads why.
     git_discard_bytes_max = 268435456 in 0 ..= 1099511627776;
     /// Silent time that a tunnel may have.

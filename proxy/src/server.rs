@@ -21,6 +21,7 @@ use crate::clock;
 use crate::config::ProxyConfig;
 use crate::limits::size;
 use crate::listener::{self, AuthorityError, CertificateAuthority, Front};
+use crate::listings::Listings;
 use crate::meter::{BudgetError, Meters};
 use crate::metrics::Metrics;
 use crate::plan::{Handle, Input, PublishError, Store};
@@ -135,6 +136,7 @@ pub async fn start(
         egress_prefix: config.egress_prefix.clone(),
         meters: Arc::new(Meters::open(config.budgets.clone())?),
         approvals: Approvals::default(),
+        listings: Listings::new(size(limits.git_references_max)),
         raw_path: config.raw_path,
         draining: AtomicBool::new(false),
     });

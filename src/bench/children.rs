@@ -97,6 +97,8 @@ fn start_product(
 pub(crate) struct ChildProcess {
     process: Child,
     pub(crate) address: SocketAddr,
+    /// Where its operator is answered, if it has one.
+    pub(crate) admin: Option<SocketAddr>,
 }
 
 impl ChildProcess {
@@ -116,7 +118,7 @@ impl ChildProcess {
             .map_err(spawn)?;
         let ready = process.stdout.take().and_then(ready_line);
         match ready.as_deref().and_then(parse_ready) {
-            Some(address) => Ok(Self { process, address }),
+            Some((address, admin)) => Ok(Self { process, address, admin }),
             None => {
                 end(&mut process);
                 Err(BenchError::NotReady { role, log: last_lines(&log_path) })
@@ -161,9 +163,11 @@ fn ready_line(stdout: ChildStdout) -> Option<String> {
     receiver.recv_timeout(READY_WITHIN).ok()
 }
 
-fn parse_ready(line: &str) -> Option<SocketAddr> {
+/// The first listener, and that of the operator.
+fn parse_ready(line: &str) -> Option<(SocketAddr, Option<SocketAddr>)> {
     let ready: serde_json::Value = serde_json::from_str(line).ok()?;
-    ready.pointer("/proxy/0")?.as_str()?.parse().ok()
+    let address = |pointer| ready.pointer(pointer)?.as_str()?.parse().ok();
+    Some((address("/proxy/0")?, address("/admin")))
 }
 
 fn end(process: &mut Child) {
@@ -183,9 +187,11 @@ mod tests {
 
     #[test]
     fn a_ready_line_names_the_first_listener() {
-        let address = "127.0.0.1:8089".parse().ok();
+        let address = "127.0.0.1:8089".parse().unwrap();
         let line = r#"{"ready":true,"proxy":["127.0.0.1:8089"],"unix":[],"admin":null}"#;
-        assert_eq!(parse_ready(line), address);
+        assert_eq!(parse_ready(line), Some((address, None)));
+        let both = r#"{"ready":true,"proxy":["127.0.0.1:8089"],"admin":"127.0.0.1:8089"}"#;
+        assert_eq!(parse_ready(both), Some((address, Some(address))));
         for line in ["", "{}", r#"{"proxy":[]}"#, r#"{"proxy":["nowhere"]}"#] {
             assert_eq!(parse_ready(line), None, "{line}");
         }

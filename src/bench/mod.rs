@@ -41,6 +41,7 @@ mod pin;
 mod report;
 mod rounds;
 mod stats;
+mod swap;
 mod upstream;
 mod usage;
 
@@ -108,6 +109,8 @@ pub(crate) struct BenchOptions {
 enum BenchPart {
     /// Measure what finding a route costs, without a network
     Match(matching::MatchOptions),
+    /// Measure what requests notice of a large plan being put in force
+    Swap(swap::SwapOptions),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -156,8 +159,10 @@ pub(crate) enum ChildRole {
 
 /// Runs the benchmark and prints its report on stdout.
 pub(crate) fn run(options: &BenchOptions) -> Result<(), BenchError> {
-    if let Some(BenchPart::Match(options)) = &options.part {
-        return matching::run(options);
+    match &options.part {
+        Some(BenchPart::Match(options)) => return matching::run(options),
+        Some(BenchPart::Swap(swap)) => return run_swap(swap, options),
+        None => {}
     }
     install_crypto();
     let pinning = if options.no_pin { Pinning::none() } else { Pinning::detect() };
@@ -174,6 +179,25 @@ pub(crate) fn run(options: &BenchOptions) -> Result<(), BenchError> {
     })?;
     runtime.shutdown_background();
     print(&report, options)
+}
+
+fn run_swap(swap: &swap::SwapOptions, options: &BenchOptions) -> Result<(), BenchError> {
+    install_crypto();
+    // The proxy has its own threads for compiling: on one CPU they would wait for each other.
+    let pinning = Pinning::none();
+    let options = BenchOptions { only: vec![Measure::H1], ..options.clone() };
+    let fixture = Fixture::create(&options)?;
+    let children = Children::start(&fixture, &options, &pinning)?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(BenchError::Io)?;
+    runtime.block_on(async {
+        tokio::select! {
+            done = async { swap::run(swap, &fixture, children.product()?).await } => done,
+            () = interruption() => Err(BenchError::Interrupted),
+        }
+    })?;
+    runtime.shutdown_background();
+    Ok(())
 }
 
 /// Runs one child of the benchmark; returns only when it fails.

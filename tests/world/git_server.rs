@@ -1,4 +1,6 @@
 //! Git over smart HTTP: every request runs the real `git http-backend` as a CGI program.
+//!
+//! Repositories below `/old/` are served without version 2 of the protocol.
 
 use bytes::{Bytes, BytesMut};
 use hyper::body::Incoming;
@@ -51,7 +53,8 @@ fn start(request: &Request<Incoming>, root: &Path) -> Child {
         ("HTTP_CONTENT_ENCODING", "content-encoding"),
         ("GIT_PROTOCOL", "git-protocol"),
     ] {
-        if let Some(value) = header(name) {
+        let is_old = name == "git-protocol" && request.uri().path().starts_with("/old/");
+        if let Some(value) = header(name).filter(|_| !is_old) {
             command.env(variable, value);
         }
     }

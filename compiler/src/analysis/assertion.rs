@@ -46,7 +46,14 @@ fn check(tree: &Tree<'_>, assertion: &Assertion) -> Vec<Diagnostic> {
         return checker.findings.into_iter().map(bad).collect();
     }
     let marked = Tree::new(&set, &parsed);
-    let pair = Pair::new(tree, &marked);
+    let pair = match assertion {
+        Assertion::Never(wanted) | Assertion::Only(wanted) if wanted.ports.is_some() => {
+            Pair::new(tree, &marked)
+        }
+        Assertion::Never(_) | Assertion::Only(_) | Assertion::CredentialOnly(_) => {
+            Pair::new(tree, &marked).new_at_every_port()
+        }
+    };
     let mut search = Search { tree, assertion, hosts: hosts(assertion), found: None };
     for place in pair.places() {
         pair.ask(&place, &mut search);
@@ -58,7 +65,7 @@ fn check(tree: &Tree<'_>, assertion: &Assertion) -> Vec<Diagnostic> {
 }
 
 /// The set of an assertion as the only route of a plan: a deny takes all that may be in a set, an
-/// allow only what surely is.
+/// allow only what surely is. Without `ports` it is about every port, as [`check`] has it asked.
 fn as_plan(plan: &Plan, assertion: &Assertion) -> Plan {
     let everything = |wanted: &Match| {
         let paths =

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use crate::block::{Block, GraphqlBlock, McpBlock, NamePattern, Operation, RefPattern};
+use crate::block::{Block, GitService, GraphqlBlock, McpBlock, NamePattern, Operation, RefPattern};
 use crate::content::git::{Change, RefCommand};
 use crate::content::graphql::Selection;
 use crate::content::json_rpc::Call;
@@ -22,6 +22,7 @@ pub(super) struct Items {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Item {
     Command(String, u8),
+    Want(String),
     Selection(Operation, String),
     Call(String, Option<String>),
 }
@@ -33,6 +34,9 @@ const ITEMS_MAX: usize = 4096;
 pub(super) fn kinds(kind: Inspection, blocks: &[(&Block, bool)]) -> Vec<Items> {
     let all = match kind {
         Inspection::GitCommands => commands(blocks),
+        Inspection::GitWants => {
+            references(blocks, GitService::UploadPack).into_iter().map(Item::Want).collect()
+        }
         Inspection::Graphql => selections(blocks),
         Inspection::JsonRpc => calls(blocks),
     };
@@ -44,8 +48,8 @@ pub(super) fn kinds(kind: Inspection, blocks: &[(&Block, bool)]) -> Vec<Items> {
     }
     let items = apart.into_values().map(|item| (item, None)).collect();
     let mut ways = vec![Items { kind, items: Some(items) }, Items { kind, items: None }];
-    if kind == Inspection::GitCommands {
-        // A push may ask for nothing yet, to see whether it may.
+    if matches!(kind, Inspection::GitCommands | Inspection::GitWants) {
+        // A push may ask for nothing yet, to see whether it may, and a fetch what there is.
         ways.push(Items { kind, items: Some(Vec::new()) });
     }
     ways
@@ -84,6 +88,7 @@ impl Items {
         let Some(items) = &self.items else {
             match self.kind {
                 Inspection::GitCommands => content.git = Reading::Unreadable,
+                Inspection::GitWants => content.wants = Reading::Unreadable,
                 Inspection::Graphql => content.graphql = Reading::Unreadable,
                 Inspection::JsonRpc => content.json_rpc = Reading::Unreadable,
             }
@@ -95,10 +100,12 @@ impl Items {
         if held.is_empty() {
             held.extend(sure(None).map(|(item, _)| item).next());
         }
-        let (mut git, mut graphql, mut json_rpc) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut git, mut wants) = (Vec::new(), Vec::new());
+        let (mut graphql, mut json_rpc) = (Vec::new(), Vec::new());
         for item in held {
             match item {
                 Item::Command(..) => git.extend(item.command()),
+                Item::Want(name) => wants.push(name.clone()),
                 Item::Selection(..) => graphql.extend(item.selection()),
                 Item::Call(..) => json_rpc.extend(item.call()),
             }
@@ -106,6 +113,8 @@ impl Items {
         match self.kind {
             Inspection::GitCommands if git.is_empty() => content.git = Reading::Nothing,
             Inspection::GitCommands => content.git = Reading::of(Ok(git)),
+            Inspection::GitWants if wants.is_empty() => content.wants = Reading::Nothing,
+            Inspection::GitWants => content.wants = Reading::of(Ok(wants)),
             Inspection::Graphql => content.graphql = Reading::of(Ok(graphql)),
             Inspection::JsonRpc => content.json_rpc = Reading::of(Ok(json_rpc)),
         }
@@ -115,7 +124,13 @@ impl Items {
 impl Item {
     fn is_inside(&self, block: &Block, denying: bool) -> bool {
         match block {
-            Block::Git(block) => self.command().is_some_and(|c| block.holds(&c, denying)),
+            Block::Git(block) => match (block.service, self) {
+                (GitService::UploadPack, Self::Want(name)) => block.names(name),
+                (GitService::UploadPack, _) => false,
+                (GitService::ReceivePack, _) => {
+                    self.command().is_some_and(|c| block.holds(&c, denying))
+                }
+            },
             Block::Graphql(block) => self.selection().is_some_and(|s| block.holds(&s)),
             Block::Mcp(block) => self.call().is_some_and(|call| block.holds(&call)),
             Block::Grpc(_) => false,
@@ -209,11 +224,19 @@ fn calls(blocks: &[(&Block, bool)]) -> Vec<Item> {
 }
 
 fn commands(blocks: &[(&Block, bool)]) -> Vec<Item> {
+    let names = references(blocks, GitService::ReceivePack);
+    names.iter().flat_map(|name| (0..3).map(|change| Item::Command(name.clone(), change))).collect()
+}
+
+/// For everything that patterns of the service's blocks have in common, one name of its own.
+fn references(blocks: &[(&Block, bool)], service: GitService) -> BTreeSet<String> {
     let mut texts: BTreeSet<String> = BTreeSet::new();
     for (block, _) in blocks {
         match block {
-            Block::Git(block) => texts.extend(block.refs.iter().flatten().cloned()),
-            Block::Graphql(_) | Block::Mcp(_) | Block::Grpc(_) => {}
+            Block::Git(block) if block.service == service => {
+                texts.extend(block.refs.iter().flatten().cloned());
+            }
+            Block::Git(_) | Block::Graphql(_) | Block::Mcp(_) | Block::Grpc(_) => {}
         }
     }
     texts.insert("refs/**".to_owned());
@@ -244,9 +267,7 @@ fn commands(blocks: &[(&Block, bool)]) -> Vec<Item> {
         }
         parts.join("/")
     };
-    let names: BTreeSet<String> =
-        all.iter().filter(|text| RefPattern::parse(text).is_some()).map(name).collect();
-    names.iter().flat_map(|name| (0..3).map(|change| Item::Command(name.clone(), change))).collect()
+    all.iter().filter(|text| RefPattern::parse(text).is_some()).map(name).collect()
 }
 
 /// The references that both patterns match, as a pattern.
@@ -285,6 +306,7 @@ impl fmt::Display for Items {
             Item::Command(name, 0) => format!("create {name}"),
             Item::Command(name, 1) => format!("update {name}"),
             Item::Command(name, _) => format!("delete {name}"),
+            Item::Want(name) => format!("want {name}"),
             Item::Selection(operation, field) => format!("{} {field}", operation.as_str()),
             Item::Call(method, Some(tool)) => format!("{method} {tool}"),
             Item::Call(method, None) => method.clone(),

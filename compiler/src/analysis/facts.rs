@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::content::{self, Items};
 use super::witness::Witness;
-use crate::block::Block;
+use crate::block::{Block, GitBlock, GitService};
 use crate::canonical::{self, Host, Scheme};
 use crate::content::{Content, Inspection, Told, told};
 use crate::key::{HeaderValue, Headers, MatchKey};
@@ -62,6 +62,13 @@ pub(super) struct Vocabulary<'p> {
     pub(super) blocks: Vec<(&'p Block, bool)>,
 }
 
+/// Where git says which version of its protocol it speaks.
+const VERSION: &str = "git-protocol";
+
+fn asks_for_version(block: &GitBlock) -> bool {
+    block.service == GitService::UploadPack && block.looks_inside()
+}
+
 /// For a method that no route names, the first of these that none does.
 const METHODS: [&str; 9] =
     ["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "OTHER", "ANOTHER"];
@@ -106,6 +113,9 @@ impl<'p> Vocabulary<'p> {
         };
         if !types.is_empty() {
             self.headers.entry("content-type").or_default().extend(types);
+        }
+        if matches!(block, Block::Git(block) if asks_for_version(block)) {
+            self.headers.entry(VERSION).or_default().insert("version=2");
         }
         if matches!(block, Block::Graphql(_) | Block::Mcp(_)) {
             // A request may ask for more than its method says, and this is one way to do so.
@@ -251,7 +261,7 @@ impl Facts {
             return Err(Open::Header("upgrade".to_owned()));
         }
         let (header, query) = match block {
-            Block::Git(_) => (None, Some("service")),
+            Block::Git(block) => (asks_for_version(block).then_some(VERSION), Some("service")),
             Block::Graphql(_) => (Some("content-type"), Some("query")),
             Block::Mcp(_) | Block::Grpc(_) => (Some("content-type"), None),
         };

@@ -20,6 +20,15 @@ pub(super) struct Pair<'t, 'p> {
     new: Numbered<'t, 'p>,
     words: Vec<&'p str>,
     endings: &'static [&'static str],
+    ports: Ports,
+}
+
+/// At which port the newer plan is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ports {
+    Same,
+    /// It says the same of every port.
+    Default,
 }
 
 struct Numbered<'t, 'p> {
@@ -119,7 +128,19 @@ impl<'t, 'p> Pair<'t, 'p> {
         let (words, endings) = (words(routes()), endings(routes()));
         let old = Numbered { tree: old, effects: old_effects, shapes: old_shapes };
         let new = Numbered { tree: new, effects: new_effects, shapes: new_shapes };
-        Self { old, new, words, endings }
+        Self { old, new, words, endings, ports: Ports::Same }
+    }
+
+    /// Has the newer plan say of every port what it says of the scheme's default.
+    pub(super) fn new_at_every_port(self) -> Self {
+        Self { ports: Ports::Default, ..self }
+    }
+
+    fn new_port(&self, place: &Place) -> u16 {
+        match self.ports {
+            Ports::Same => place.port,
+            Ports::Default => place.scheme.default_port(),
+        }
     }
 
     /// Every kind of origin that there is.
@@ -162,11 +183,12 @@ impl<'t, 'p> Pair<'t, 'p> {
     pub(super) fn ask<A: Ask<'p>>(&self, place: &Place, ask: &mut A) -> Vec<Part<A::Answer>> {
         let pattern = HostPattern::Exact(place.host.as_str().to_owned());
         let Place { scheme, port, .. } = *place;
-        let origin = |n: &'_ Numbered<'t, 'p>| (scheme, n.tree.roots(scheme, &pattern, port));
-        let (old_roots, new_roots) = (origin(&self.old).1, origin(&self.new).1);
-        let at = (scheme, &place.host, port);
-        let old_origin = Origin::new(self.old.tree, &self.old.effects, at);
-        let new_origin = Origin::new(self.new.tree, &self.new.effects, at);
+        let new_port = self.new_port(place);
+        let old_roots = self.old.tree.roots(scheme, &pattern, port);
+        let new_roots = self.new.tree.roots(scheme, &pattern, new_port);
+        let at = |port| (scheme, &place.host, port);
+        let old_origin = Origin::new(self.old.tree, &self.old.effects, at(port));
+        let new_origin = Origin::new(self.new.tree, &self.new.effects, at(new_port));
         let (old_state, new_state) =
             (start(&old_origin, &old_roots), start(&new_origin, &new_roots));
         let old = Here { origin: &old_origin, state: &old_state, shapes: &self.old.shapes };

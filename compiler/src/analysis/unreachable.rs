@@ -186,7 +186,7 @@ impl<'p> Search<'_, 'p> {
                 if self.under(&free, |search| search.path(&next, rest, tail)) {
                     return true;
                 }
-                self.words.clone().into_iter().any(|word| {
+                self.spellings(state).iter().any(|word| {
                     let next = state.step(self.tree, Step::Literal(word));
                     self.under(word, |search| search.path(&next, rest, tail))
                 })
@@ -218,10 +218,27 @@ impl<'p> Search<'_, 'p> {
         if empties && self.under("", |search| search.below(&empty)) {
             return true;
         }
-        self.words.clone().into_iter().any(|word| {
+        self.spellings(state).iter().any(|word| {
             let next = state.step(self.tree, Step::Literal(word));
             self.under(word, |search| search.below(&next))
         })
+    }
+
+    /// The segments that mean something to the route's block. A deny takes every segment that ends
+    /// like one of them, so for it there is also one that no pattern names here.
+    fn spellings(&self, state: &State) -> Vec<String> {
+        let words = self.words.iter().map(|word| (*word).to_owned());
+        if self.route.action != Action::Deny {
+            return words.collect();
+        }
+        let unnamed = self.words.iter().map(|word| {
+            let mut spelling = format!("x{word}");
+            while state.names(self.tree, &spelling) {
+                spelling.insert(0, 'x');
+            }
+            spelling
+        });
+        words.chain(unnamed).collect()
     }
 
     /// Two more segments are enough for everything that a block wants of a path.

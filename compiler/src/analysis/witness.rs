@@ -42,14 +42,16 @@ impl Witness {
 
     /// The content without what goes without saying: that what one protocol reads no other does.
     fn told(&self) -> Content {
-        let Content { mut git, mut graphql, mut json_rpc } = self.content.clone();
-        let any = [git.is_readable(), graphql.is_readable(), json_rpc.is_readable()];
+        let Content { mut git, mut wants, mut graphql, mut json_rpc } = self.content.clone();
+        let any =
+            [git.is_readable(), wants.is_readable(), graphql.is_readable(), json_rpc.is_readable()];
         if any.contains(&true) {
             git.forget_unreadable();
+            wants.forget_unreadable();
             graphql.forget_unreadable();
             json_rpc.forget_unreadable();
         }
-        Content { git, graphql, json_rpc }
+        Content { git, wants, graphql, json_rpc }
     }
 
     /// Path and query, as sent.
@@ -73,8 +75,9 @@ impl fmt::Display for Witness {
         for (name, value) in &self.headers {
             write!(f, " ({name}: {value})")?;
         }
-        let Content { git, graphql, json_rpc } = self.told();
+        let Content { git, wants, graphql, json_rpc } = self.told();
         items(f, "git", &git, |command| format!("{:?} {}", command.change, command.name))?;
+        items(f, "fetch", &wants, Clone::clone)?;
         items(f, "graphql", &graphql, |s| format!("{} {{ {} }}", s.operation.as_str(), s.field))?;
         items(f, "mcp", &json_rpc, |call| match &call.tool {
             Some(tool) => format!("{} {tool}", call.method),

@@ -1,7 +1,7 @@
 //! Segments that mean something to a protocol block, though no path pattern names them.
 
 use crate::block::Block;
-use crate::plan::Route;
+use crate::plan::{Action, Route};
 
 pub(super) fn words<'p>(routes: impl Iterator<Item = &'p Route>) -> Vec<&'p str> {
     let mut words = Vec::new();
@@ -9,6 +9,10 @@ pub(super) fn words<'p>(routes: impl Iterator<Item = &'p Route>) -> Vec<&'p str>
         match &route.r#match.block {
             Some(Block::Git(_)) => {
                 words.extend(["git-receive-pack", "git-upload-pack", "info", "refs"]);
+                if route.action == Action::Deny {
+                    // Denied in whatever spelling a lenient server takes.
+                    words.push("INFO");
+                }
             }
             Some(Block::Grpc(block)) => {
                 words.extend(block.service.iter().flatten().map(String::as_str));

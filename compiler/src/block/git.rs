@@ -1,4 +1,4 @@
-//! The `git` block: which service of smart HTTP, and what a push may change.
+//! The `git` block: which service of smart HTTP, what a push may change, and what a fetch may have.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -15,6 +15,7 @@ use crate::plan::Action;
 pub struct GitBlock {
     pub service: GitService,
     /// Full names of references: `*` is one component, a final `/**` all below. `None`: any.
+    /// A fetch must speak version 2 of the protocol where they are told apart.
     #[serde(
         default,
         deserialize_with = "one_or_many::deserialize",
@@ -22,7 +23,7 @@ pub struct GitBlock {
     )]
     #[schemars(with = "one_or_many::Form<String>")]
     pub refs: Option<Vec<String>>,
-    /// What may become of a reference. `None`: anything.
+    /// What may become of a reference in a push. `None`: anything.
     #[serde(
         default,
         deserialize_with = "one_or_many::deserialize",
@@ -79,29 +80,29 @@ pub enum GitUpdate {
 }
 
 impl GitBlock {
-    /// Whether the content of a push has to be known: otherwise the service says all.
-    pub fn looks_at_commands(&self) -> bool {
+    /// Whether the content of a request has to be known: otherwise the service says all.
+    pub fn looks_inside(&self) -> bool {
         self.refs.is_some() || self.update.is_some()
     }
 
     /// Whether one command of a push is inside, for a route with this attitude.
     pub fn holds(&self, command: &RefCommand, denying: bool) -> bool {
-        let named = self.refs.as_ref().is_none_or(|refs| {
-            refs.iter()
-                .any(|text| RefPattern::parse(text).is_some_and(|p| p.matches(&command.name)))
-        });
-        named && self.update.as_ref().is_none_or(|listed| permits(listed, command.change, denying))
+        self.names(&command.name)
+            && self.update.as_ref().is_none_or(|listed| permits(listed, command.change, denying))
+    }
+
+    /// Whether the block is about the reference.
+    pub fn names(&self, reference: &str) -> bool {
+        let matches = |text: &String| RefPattern::parse(text).is_some_and(|p| p.matches(reference));
+        self.refs.as_ref().is_none_or(|refs| refs.iter().any(matches))
     }
 
     pub(super) fn problems(&self, action: Action, found: &mut Vec<Problem>) {
         refuse_empty(self.refs.as_deref(), "refs", found);
         refuse_empty(self.update.as_deref(), "update", found);
-        if self.service == GitService::UploadPack && self.looks_at_commands() {
-            let field = if self.refs.is_some() { "refs" } else { "update" };
-            let message = format!(
-                "`{field}` means nothing for `upload-pack`: a fetch asks for objects, not references"
-            );
-            found.push(Problem { field, message });
+        if self.service == GitService::UploadPack && self.update.is_some() {
+            let message = "`update` means nothing for `upload-pack`: a fetch changes nothing";
+            found.push(Problem { field: "update", message: message.to_owned() });
         }
         for text in self.refs.iter().flatten().filter(|text| RefPattern::parse(text).is_none()) {
             let message = format!(

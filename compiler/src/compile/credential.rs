@@ -160,7 +160,7 @@ fn injection(present: &Presentation) -> Result<Injection, &'static str> {
             let signing = Some(Signing { service, region, presigned });
             Injection { signing, ..plain(InjectionKind::AwsSigv4) }
         }
-        Presentation::ClientCertificate {} => return Err("client_certificate"),
+        Presentation::ClientCertificate {} => plain(InjectionKind::ClientCertificate),
     })
 }
 

@@ -1,8 +1,19 @@
-//! git's smart HTTP: which service a request asks for, and what a push would change.
+//! git's smart HTTP: which service a request asks for, what a push would change, and what a fetch
+//! wants.
+
+mod fetch;
+mod listing;
+mod pkt;
+mod push;
 
 use super::{Reading, Unreadable};
 use crate::block::GitService;
-use crate::key::MatchKey;
+use crate::key::{HeaderValue, MatchKey};
+
+pub use fetch::{Fetch, Want, read_fetch};
+pub use listing::{Fate, Greeting, Listed, Sieve};
+pub use pkt::error;
+pub use push::{Progress, Push, read_push, refusal};
 
 /// One command of a push: a reference, and what becomes of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,158 +108,46 @@ pub fn is_component(bytes: &[u8]) -> bool {
         && !bytes.ends_with(b".lock")
 }
 
-/// What a push says before its pack.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Push {
-    /// Empty: git tries whether it may push.
-    pub commands: Vec<RefCommand>,
-    /// Whether the client understands a report about each reference.
-    pub reports: bool,
-    /// Whether the report is to be wrapped for multiplexing.
-    pub sideband: bool,
-}
-
-impl Push {
-    pub fn reading(&self) -> Reading<RefCommand> {
-        if self.commands.is_empty() {
-            return Reading::Nothing;
-        }
-        Reading::Items(self.commands.clone())
-    }
-}
-
-/// How far the commands of a push have come.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Progress {
-    /// More bytes are needed.
-    Incomplete,
-    /// Whole, in this many bytes; push options and the pack follow.
-    Whole(Push, usize),
-}
-
-/// The commands of a `git-receive-pack` request (gitprotocol-pack, "Reference Update Request"), in
-/// the bytes that are there so far. Signed pushes, which wrap the commands, are not read.
-pub fn read_push(bytes: &[u8]) -> Result<Progress, Unreadable> {
-    let mut push = Push { commands: Vec::new(), reports: false, sideband: false };
-    let (mut rest, mut known) = (bytes, std::collections::HashSet::new());
-    let mut is_first = true;
-    loop {
-        let (line, after) = match pkt_line(rest)? {
-            Line::Incomplete => return Ok(Progress::Incomplete),
-            Line::Flush(after) => return Ok(Progress::Whole(push, bytes.len() - after.len())),
-            Line::Data(line, after) => (line, after),
-        };
-        rest = after;
-        let line = line.strip_suffix(b"\n").unwrap_or(line);
-        if is_first && line.strip_prefix(b"shallow ").is_some_and(is_object_id) {
-            continue;
-        }
-        let mut parts = line.splitn(2, |byte| *byte == 0);
-        let (text, capabilities) = (parts.next().unwrap_or_default(), parts.next());
-        if let Some(capabilities) = capabilities.filter(|_| is_first) {
-            let mut list = capabilities.split(|byte| *byte == b' ');
-            push.reports = list.clone().any(|c| c == b"report-status" || c == b"report-status-v2");
-            push.sideband = list.any(|c| c == b"side-band-64k");
-        } else if capabilities.is_some() {
-            return Err(Unreadable("capabilities stand on the first command only"));
-        }
-        is_first = false;
-        let command = command(text)?;
-        if !known.insert(command.name.clone()) {
-            return Err(Unreadable("a push changes one reference twice"));
-        }
-        push.commands.push(command);
-    }
-}
-
-/// `old new name`; an id of zeros stands for no object.
-fn command(text: &[u8]) -> Result<RefCommand, Unreadable> {
-    let unclear = Unreadable("a command of the push cannot be read");
-    let mut parts = text.splitn(3, |byte| *byte == b' ');
-    let (Some(old), Some(new), Some(name)) = (parts.next(), parts.next(), parts.next()) else {
-        return Err(unclear);
-    };
-    if !is_object_id(old) || !is_object_id(new) || old.len() != new.len() {
-        return Err(unclear);
-    }
-    let none = |id: &[u8]| id.iter().all(|byte| *byte == b'0');
-    let change = match (none(old), none(new)) {
-        (true, false) => Change::Create,
-        (false, false) => Change::Move,
-        (false, true) => Change::Delete,
-        (true, true) => return Err(unclear),
-    };
-    let components = name.split(|byte| *byte == b'/');
-    let full = name.starts_with(b"refs/") && components.clone().count() > 1;
-    if !full || !components.into_iter().all(is_component) {
-        return Err(unclear);
-    }
-    let name = String::from_utf8(name.to_vec()).map_err(|_| unclear)?;
-    Ok(RefCommand { name, change })
+/// The full name of a reference, if it may be one.
+fn full_name(name: &[u8]) -> Option<&str> {
+    let mut components = name.split(|byte| *byte == b'/');
+    let full = components.next() == Some(b"refs") && name.len() > b"refs/".len();
+    let name = (full && components.all(is_component)).then_some(name)?;
+    std::str::from_utf8(name).ok()
 }
 
 /// SHA-1 or SHA-256, in lower-case hex.
 fn is_object_id(text: &[u8]) -> bool {
-    let hex = |byte: &u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(byte);
-    matches!(text.len(), 40 | 64) && text.iter().all(hex)
+    ObjectId::parse(text).is_some()
 }
 
-enum Line<'b> {
-    Incomplete,
-    Flush(&'b [u8]),
-    Data(&'b [u8], &'b [u8]),
+/// The name of an object: SHA-1 or SHA-256.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ObjectId {
+    /// A SHA-1 fills the first 20.
+    bytes: [u8; 32],
+    is_sha256: bool,
 }
 
-/// One pkt-line (gitprotocol-common): four hex digits, which count themselves.
-fn pkt_line(bytes: &[u8]) -> Result<Line<'_>, Unreadable> {
-    let Some((digits, rest)) = bytes.split_at_checked(4) else { return Ok(Line::Incomplete) };
-    let mut length = 0;
-    for digit in digits {
-        let digit = crate::canonical::hex(*digit).ok_or(Unreadable("a pkt-line has no length"))?;
-        length = length << 4 | usize::from(digit);
+impl ObjectId {
+    /// Reads it in lower-case hex.
+    pub fn parse(text: &[u8]) -> Option<Self> {
+        let is_sha256 = match text.len() {
+            40 => false,
+            64 => true,
+            _ => return None,
+        };
+        let digit = |byte: u8| crate::canonical::hex(byte).filter(|_| !byte.is_ascii_uppercase());
+        let mut bytes = [0; 32];
+        let (pairs, _) = text.as_chunks::<2>();
+        for (slot, [high, low]) in bytes.iter_mut().zip(pairs) {
+            *slot = digit(*high)? << 4 | digit(*low)?;
+        }
+        Some(Self { bytes, is_sha256 })
     }
-    if length == 0 {
-        return Ok(Line::Flush(rest));
-    }
-    let length = length.checked_sub(4).filter(|length| *length > 0);
-    let length = length.ok_or(Unreadable("a pkt-line has no business here"))?;
-    Ok(rest
-        .split_at_checked(length)
-        .map_or(Line::Incomplete, |(data, after)| Line::Data(data, after)))
 }
 
-/// The answer to a push that was refused as a whole: each reference with the reason, and a message
-/// for the person. `None`: the client asked for no report, or changes nothing.
-pub fn refusal(push: &Push, reason: &str, message: &str) -> Option<Vec<u8>> {
-    if !push.reports || push.commands.is_empty() {
-        return None;
-    }
-    let mut report = pkt(b"unpack ok\n");
-    for command in &push.commands {
-        report.extend(pkt(format!("ng {} {reason}\n", command.name).as_bytes()));
-    }
-    report.extend_from_slice(b"0000");
-    if !push.sideband {
-        return Some(report);
-    }
-    let mut out = band(2, message.as_bytes());
-    for piece in report.chunks(SIDEBAND_BYTES) {
-        out.extend(band(1, piece));
-    }
-    out.extend_from_slice(b"0000");
-    Some(out)
-}
-
-/// What one pkt-line of a `side-band-64k` stream carries.
-const SIDEBAND_BYTES: usize = 65_515;
-
-fn band(number: u8, data: &[u8]) -> Vec<u8> {
-    let data = data.get(..SIDEBAND_BYTES).unwrap_or(data);
-    pkt(&[&[number], data].concat())
-}
-
-fn pkt(data: &[u8]) -> Vec<u8> {
-    let mut line = format!("{:04x}", data.len() + 4).into_bytes();
-    line.extend_from_slice(data);
-    line
+/// Whether version 2 of the protocol is asked for, exactly as git asks for it.
+pub fn asks_version_2(key: &MatchKey<'_>) -> bool {
+    key.headers.value("git-protocol") == HeaderValue::One(b"version=2")
 }

@@ -24,6 +24,8 @@ pub(crate) use place::{Told, told};
 pub enum Inspection {
     /// The commands in front of a push's pack.
     GitCommands,
+    /// What a fetch wants.
+    GitWants,
     /// A GraphQL request, from the body or, with GET, from the query.
     Graphql,
     /// A JSON-RPC message or batch.
@@ -34,6 +36,7 @@ impl Inspection {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::GitCommands => "git commands",
+            Self::GitWants => "git wants",
             Self::Graphql => "graphql",
             Self::JsonRpc => "json-rpc",
         }
@@ -47,7 +50,8 @@ pub enum Reading<T> {
     Unread,
     /// Not of the protocol, or not clearly: an allowing route does not take it, a denying one does.
     Unreadable,
-    /// Of the protocol, and asks for nothing yet: git tries so whether it may push.
+    /// Of the protocol, and asks for nothing yet: git tries so whether it may push, and asks what
+    /// there is to fetch.
     Nothing,
     /// INVARIANT: never empty.
     Items(Vec<T>),
@@ -80,18 +84,25 @@ impl<T> Reading<T> {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Content {
     pub git: Reading<RefCommand>,
+    /// Full names of the references that a fetch is about.
+    pub wants: Reading<String>,
     pub graphql: Reading<Selection>,
     pub json_rpc: Reading<Call>,
 }
 
 impl Content {
     /// Nothing has been read yet.
-    pub const UNREAD: Self =
-        Self { git: Reading::Unread, graphql: Reading::Unread, json_rpc: Reading::Unread };
+    pub const UNREAD: Self = Self {
+        git: Reading::Unread,
+        wants: Reading::Unread,
+        graphql: Reading::Unread,
+        json_rpc: Reading::Unread,
+    };
 
     /// Of no protocol.
     pub const UNREADABLE: Self = Self {
         git: Reading::Unreadable,
+        wants: Reading::Unreadable,
         graphql: Reading::Unreadable,
         json_rpc: Reading::Unreadable,
     };

@@ -76,14 +76,24 @@ fn git_told(block: &GitBlock, key: &MatchKey<'_>, content: &Content, denying: bo
     let Some(asked) = asked.filter(|asked| asked.service() == block.service) else {
         return Told::Outside;
     };
-    match asked {
+    if !block.looks_inside() {
+        return Told::Inside;
+    }
+    match (block.service, asked) {
         // A denial of some references leaves the others, which are asked for in the same way.
-        git::Asked::Discovery(_) => Told::when(!denying || !block.looks_at_commands()),
-        git::Asked::Service(GitService::UploadPack) => Told::Inside,
-        git::Asked::Service(GitService::ReceivePack) if !block.looks_at_commands() => Told::Inside,
-        git::Asked::Service(GitService::ReceivePack) => {
+        (GitService::ReceivePack, git::Asked::Discovery(_)) => Told::when(!denying),
+        (GitService::ReceivePack, git::Asked::Service(_)) => {
             let holds = |command: &_| block.holds(command, denying);
             read(&content.git, Inspection::GitCommands, denying, holds)
+        }
+        // Older versions list every reference here, and tell none apart when they fetch.
+        (GitService::UploadPack, _) if !git::asks_version_2(key) => Told::when(denying),
+        (GitService::UploadPack, git::Asked::Discovery(_)) => {
+            Told::when(denying == git::asks(key).is_none())
+        }
+        (GitService::UploadPack, git::Asked::Service(_)) => {
+            let names = |reference: &String| block.names(reference);
+            read(&content.wants, Inspection::GitWants, denying, names)
         }
     }
 }

@@ -9,7 +9,7 @@ use super::Match;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Assertion {
-    /// No request in the set is let out.
+    /// No request in the set is let out. A set without ports is about every port.
     Never(Match),
     /// No request outside the set is let out.
     Only(Match),

@@ -46,6 +46,7 @@ impl Injection {
             InjectionKind::Cookie => format!("cookie {}", named(&self.cookie)),
             InjectionKind::Path => format!("{{{CREDENTIAL}}}"),
             InjectionKind::AwsSigv4 => "authorization (Signature Version 4)".to_owned(),
+            InjectionKind::ClientCertificate => "the TLS handshake".to_owned(),
         }
     }
 
@@ -68,6 +69,8 @@ pub enum InjectionKind {
     Path,
     /// Signs the request anew with the credential.
     AwsSigv4,
+    /// Shows the certificate in the TLS handshake, and proves its key.
+    ClientCertificate,
 }
 
 /// What a signature of AWS is for.
@@ -101,6 +104,7 @@ impl InjectionKind {
             Self::Cookie => "cookie",
             Self::Path => "path",
             Self::AwsSigv4 => "aws_sigv4",
+            Self::ClientCertificate => "client_certificate",
         }
     }
 }

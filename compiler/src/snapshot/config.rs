@@ -218,7 +218,8 @@ impl TargetReader<'_, '_> {
 
     /// `None` when it was reported.
     fn injection(&mut self) -> Option<TargetInjection> {
-        let choices = ["none", "bearer", "basic", "header", "query", "cookie", "path"];
+        let choices =
+            ["none", "bearer", "basic", "header", "query", "cookie", "path", "client_certificate"];
         let choices = choices.map(|word| (word, word));
         let given = self.table.contains("inject");
         let chosen = self.table.choice("inject", &choices);
@@ -243,6 +244,7 @@ impl TargetReader<'_, '_> {
             }
             "cookie" => Presentation::Cookie { name: self.cookie(cookie)? },
             "path" => Presentation::Path {},
+            "client_certificate" => Presentation::ClientCertificate {},
             _ => return Some(TargetInjection::Nothing),
         };
         if let Presentation::Header { template: Some(template), .. } = &presentation

@@ -1,8 +1,10 @@
 //! The least routes that would allow requests that were denied.
 //!
 //! Least: what is suggested allows the requests that were seen, and beyond them only other values
-//! in a segment that was seen to vary. A path that was seen once is suggested as it is.
+//! in a segment that was seen to vary, or that a definition of the host's provider calls a
+//! parameter. Any other path that was seen once is suggested as it is.
 
+mod known;
 mod template;
 mod word;
 
@@ -10,6 +12,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::canonical::Scheme;
 use crate::pattern::PathPattern;
+
+pub use known::Known;
 
 /// A request that was denied, in canonical form.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -42,15 +46,18 @@ pub struct Suggestion {
 type Origin = (Scheme, String, u16);
 
 /// The routes that allow `denied`, in order of host and path. Requests that no route can name,
-/// because they are in no canonical form, are left out.
-pub fn suggest(denied: &[Denied]) -> Vec<Suggestion> {
+/// because they are in no canonical form, are left out. `known` is what definitions say of paths.
+pub fn suggest(denied: &[Denied], known: &[Known]) -> Vec<Suggestion> {
     let mut origins: BTreeMap<Origin, BTreeSet<&Denied>> = BTreeMap::new();
     for request in denied.iter().filter(|request| is_nameable(request)) {
         let origin = (request.scheme, request.host.clone(), request.port);
         origins.entry(origin).or_default().insert(request);
     }
-    let mut suggestions: Vec<Suggestion> =
-        origins.into_iter().flat_map(|(origin, requests)| of_origin(&origin, &requests)).collect();
+    let suggestions = origins.into_iter().flat_map(|(origin, requests)| {
+        let known: Vec<&Known> = known.iter().filter(|known| known.is_at(&origin)).collect();
+        of_origin(&origin, &requests, &known)
+    });
+    let mut suggestions: Vec<Suggestion> = suggestions.collect();
     word::make_distinct(&mut suggestions);
     suggestions
 }
@@ -64,7 +71,11 @@ fn is_nameable(request: &Denied) -> bool {
 }
 
 /// Templates of all paths that one method was used on, then one route for each set of methods.
-fn of_origin((scheme, host, port): &Origin, requests: &BTreeSet<&Denied>) -> Vec<Suggestion> {
+fn of_origin(
+    (scheme, host, port): &Origin,
+    requests: &BTreeSet<&Denied>,
+    known: &[&Known],
+) -> Vec<Suggestion> {
     let mut methods: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for request in requests {
         methods.entry(&request.method).or_default().insert(&request.path);
@@ -72,7 +83,7 @@ fn of_origin((scheme, host, port): &Origin, requests: &BTreeSet<&Denied>) -> Vec
     // The same template for two methods is one route; another set of methods is another one.
     let mut by_path: BTreeMap<String, (BTreeSet<&str>, usize)> = BTreeMap::new();
     for (method, paths) in methods {
-        for (template, seen) in template::of_paths(&paths) {
+        for (template, seen) in template::of_paths(&paths, known) {
             let entry = by_path.entry(template).or_default();
             entry.0.insert(method);
             entry.1 += seen;
@@ -125,7 +136,7 @@ mod tests {
             let port = s.port.map_or(String::new(), |port| format!(":{port}"));
             format!("{} {}://{}{port} {}", s.methods.join(","), s.scheme, s.host, s.paths.join(" "))
         };
-        suggest(&denied).iter().map(show).collect()
+        suggest(&denied, &[]).iter().map(show).collect()
     }
 
     #[test]
@@ -191,7 +202,7 @@ mod tests {
         ) {
             let denied: Vec<Denied> =
                 paths.iter().map(|p| denied("GET", &format!("https://a.test{p}"))).collect();
-            let suggested = suggest(&denied);
+            let suggested = suggest(&denied, &[]);
             let patterns: Vec<PathPattern> = suggested
                 .iter()
                 .flat_map(|s| &s.paths)
@@ -224,6 +235,40 @@ mod tests {
                 "GET https://b.test /x",
             ]
         );
+    }
+
+    #[test]
+    fn what_a_definition_calls_a_parameter_is_one_though_it_was_seen_once() {
+        let registry = sallygate_definitions::Registry::builtin();
+        let known: Vec<Known> = registry
+            .iter()
+            .flat_map(|definition| Known::of(definition, &serde_json::json!({})))
+            .collect();
+        for (urls, expected) in [
+            (
+                &["https://github.com/acme/site/releases/download/v1/a.tar.gz"][..],
+                &["/acme/site/releases/download/{tag}/{asset}"][..],
+            ),
+            (
+                &[
+                    "https://github.com/acme/site/releases/download/v1/a.tar.gz",
+                    "https://github.com/acme/site/releases/download/v2/b.tar.gz",
+                ],
+                &["/acme/site/releases/download/{tag}/{asset}"],
+            ),
+            // Of a repository nothing is known but that it was asked for.
+            (&["https://api.github.com/repos/acme/site/pulls/12"], &["/repos/acme/site/pulls/12"]),
+            (
+                &["https://git.test/acme/site/releases/download/v1/a.tar.gz"],
+                &["/acme/site/releases/download/v1/a.tar.gz"],
+            ),
+        ] {
+            let denied: Vec<Denied> = urls.iter().map(|url| denied("GET", url)).collect();
+            let suggested = suggest(&denied, &known);
+            let paths: Vec<&String> = suggested.iter().flat_map(|s| &s.paths).collect();
+            assert_eq!(paths, expected, "{urls:?}");
+            assert_eq!(suggested.iter().map(|s| s.allows).sum::<usize>(), urls.len());
+        }
     }
 
     #[test]

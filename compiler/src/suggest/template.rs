@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
-use super::word;
+use super::{Known, word};
 
 /// Values at which a segment of any kind is taken to vary.
 const VARIES_AT: usize = 3;
@@ -11,31 +11,45 @@ const VARIES_AT: usize = 3;
 const IDS_VARY_AT: usize = 2;
 
 /// The templates that match all of `paths`, each with how many of them.
-pub(super) fn of_paths(paths: &BTreeSet<&str>) -> Vec<(String, usize)> {
-    let mut by_length: BTreeMap<usize, Vec<Vec<&str>>> = BTreeMap::new();
+pub(super) fn of_paths(paths: &BTreeSet<&str>, known: &[&Known]) -> Vec<(String, usize)> {
+    let mut by_length: BTreeMap<usize, BTreeMap<Segments<'_>, Row<'_>>> = BTreeMap::new();
     for path in paths {
         let segments: Vec<&str> = path.split('/').skip(1).collect();
-        by_length.entry(segments.len()).or_default().push(segments);
+        let row = Row::new(&segments, known);
+        let rows = by_length.entry(segments.len()).or_default();
+        // What differs in known parameters only is one.
+        rows.entry(row.segments.clone()).and_modify(|same| same.count += 1).or_insert(row);
     }
     let mut templates = Vec::new();
     for (_, rows) in by_length {
-        let rows: Vec<Row<'_>> = rows.into_iter().map(Row::new).collect();
+        let rows: Vec<Row<'_>> = rows.into_values().collect();
         templates.extend(merge(rows).into_iter().map(|row| (row.text(), row.count)));
     }
     templates.sort();
     templates
 }
 
-/// A template in the making: `None` is a segment that varies.
+/// `None` is a segment that varies.
+type Segments<'p> = Vec<Option<&'p str>>;
+
+/// A template in the making.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Row<'p> {
-    segments: Vec<Option<&'p str>>,
+    segments: Segments<'p>,
+    /// What segments are called, where a definition says so.
+    names: Vec<Option<&'p str>>,
     count: usize,
 }
 
 impl<'p> Row<'p> {
-    fn new(segments: Vec<&'p str>) -> Self {
-        Self { segments: segments.into_iter().map(Some).collect(), count: 1 }
+    /// The path, with the parameters of whichever known path has most.
+    fn new(segments: &[&'p str], known: &[&'p Known]) -> Self {
+        let named = known.iter().filter_map(|known| known.names(segments));
+        let most = named.max_by_key(|names| names.iter().flatten().count());
+        let names = most.unwrap_or_else(|| vec![None; segments.len()]);
+        let varies = segments.iter().zip(&names);
+        let segments = varies.map(|(s, name)| name.is_none().then_some(*s)).collect();
+        Self { segments, names, count: 1 }
     }
 
     /// All but some segments: rows that agree in it may differ in those.
@@ -56,14 +70,15 @@ impl<'p> Row<'p> {
     fn text(&self) -> String {
         let mut names = word::Names::default();
         let mut text = String::new();
-        for segment in &self.segments {
+        for (segment, name) in self.segments.iter().zip(&self.names) {
             text.push('/');
-            match segment {
-                Some(literal) => {
+            match (segment, name) {
+                (Some(literal), _) => {
                     names.after(literal);
                     text.push_str(literal);
                 }
-                None => text.push_str(&format!("{{{}}}", names.next())),
+                (None, Some(name)) => text.push_str(&format!("{{{}}}", names.known(name))),
+                (None, None) => text.push_str(&format!("{{{}}}", names.next())),
             }
         }
         text

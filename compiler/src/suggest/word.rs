@@ -40,10 +40,15 @@ impl Names {
             Some(name) => (*name).to_owned(),
             None => singular(&self.before),
         };
+        self.known(&name)
+    }
+
+    /// The name of a parameter that stands next and has one.
+    pub(super) fn known(&mut self, name: &str) -> String {
         self.since += 1;
-        let times = self.used.entry(name.clone()).or_default();
+        let times = self.used.entry(name.to_owned()).or_default();
         *times += 1;
-        if *times == 1 { name } else { format!("{name}{times}") }
+        if *times == 1 { name.to_owned() } else { format!("{name}{times}") }
     }
 }
 

@@ -274,12 +274,14 @@ impl<'p> Checker<'p> {
             InjectionKind::Cookie => cookie.as_ref().is_some_and(|name| is_token(name)),
             InjectionKind::Path => credential_segment(&route.r#match.paths).is_some(),
             InjectionKind::AwsSigv4 => signing.as_ref().is_some_and(can_sign),
+            InjectionKind::ClientCertificate => route.r#match.scheme == Scheme::Https,
         };
         if !complete {
             let what = match kind {
                 InjectionKind::Path => "one segment `{credential}`, the same one in every path",
                 InjectionKind::Cookie => "the name of its cookie",
                 InjectionKind::AwsSigv4 => "the names of a service and a region",
+                InjectionKind::ClientCertificate => "`https`: there is no other handshake",
                 InjectionKind::Bearer
                 | InjectionKind::Basic
                 | InjectionKind::Header
@@ -292,7 +294,8 @@ impl<'p> Checker<'p> {
             InjectionKind::Query
             | InjectionKind::Cookie
             | InjectionKind::Path
-            | InjectionKind::AwsSigv4 => false,
+            | InjectionKind::AwsSigv4
+            | InjectionKind::ClientCertificate => false,
         };
         let names_user = username.is_some() || injection.username_credential.is_some();
         let stray = header.is_some() && !in_header

@@ -216,6 +216,21 @@ fn block_takes(block: &Block, request: &Request, deny: bool) -> bool {
                 GitService::ReceivePack => "git-receive-pack",
             };
             let discovers = get && path.ends_with("/info/refs");
+            let version_2 = request.named(&request.headers, "git-protocol") == ["version=2"];
+            if block.service == GitService::UploadPack && block.refs.is_some() {
+                // Only version 2 lists references where they can be told apart.
+                let asked = query == format!("service={program}");
+                let fetches = post && last == program;
+                return match (discovers && asked, fetches) {
+                    (false, false) => false,
+                    _ if !version_2 => deny,
+                    (true, _) => !deny,
+                    (_, true) => inside(&request.content.wants, deny, |name| {
+                        let named = |pattern: &String| ref_matches(pattern, name);
+                        block.refs.as_ref().is_some_and(|refs| refs.iter().any(named))
+                    }),
+                };
+            }
             if discovers && query == format!("service={program}") {
                 // A push that may change some references begins by asking for all.
                 return !deny || (block.refs.is_none() && block.update.is_none());

@@ -9,7 +9,7 @@ use http::{HeaderName, HeaderValue};
 use sallygate_compiler::plan::{Injection, InjectionKind, Signing, credential_segment};
 use zeroize::Zeroizing;
 
-use super::{Cell, Ready};
+use super::{Cell, Identity, Ready};
 
 /// Where a credential goes, and its encoded form for the newest version of the secret.
 #[derive(Debug)]
@@ -19,6 +19,8 @@ pub(crate) struct ReadyInjection {
     username: Option<Arc<Cell>>,
     place: Place,
     encoded: ArcSwapOption<([u64; 2], HeaderValue)>,
+    /// Of a certificate, by the version of the secret.
+    identity: ArcSwapOption<(u64, Identity)>,
 }
 
 #[derive(Debug)]
@@ -37,6 +39,7 @@ enum Place {
     /// The index of the segment.
     Path(usize),
     Signature(Signing),
+    Handshake,
 }
 
 /// From the bytes of a secret to the value of a header.
@@ -51,6 +54,8 @@ pub(crate) enum Presented<'a> {
     Path(usize, Arc<Ready>),
     /// What the request is signed with, once everything else of it stands.
     Signature(&'a Signing, Arc<Ready>),
+    /// It was shown when the connection was made.
+    Handshake,
 }
 
 impl ReadyInjection {
@@ -79,13 +84,33 @@ impl ReadyInjection {
             InjectionKind::Cookie => Place::Cookie(injection.cookie.clone()?),
             InjectionKind::Path => Place::Path(credential_segment(paths)?),
             InjectionKind::AwsSigv4 => Place::Signature(injection.signing.clone()?),
+            InjectionKind::ClientCertificate => Place::Handshake,
         };
         let cell = Arc::clone(cells.get(injection.credential)?);
         let username = match injection.username_credential {
             Some(index) => Some(Arc::clone(cells.get(index)?)),
             None => None,
         };
-        Some(Self { cell, username, place, encoded: ArcSwapOption::empty() })
+        let (encoded, identity) = (ArcSwapOption::empty(), ArcSwapOption::empty());
+        Some(Self { cell, username, place, encoded, identity })
+    }
+
+    /// Whether the credential is shown in the handshake, before any request.
+    pub(crate) fn is_identity(&self) -> bool {
+        matches!(self.place, Place::Handshake)
+    }
+
+    /// Who we are in the handshake with this secret; `None` when it is no certificate with its key.
+    /// Read once per version.
+    pub(crate) fn identity(&self, ready: &Ready) -> Option<Identity> {
+        if let Some(known) = self.identity.load().as_ref()
+            && known.0 == ready.version
+        {
+            return Some(known.1.clone());
+        }
+        let identity = Identity::of(&ready.secret)?;
+        self.identity.store(Some(Arc::new((ready.version, identity.clone()))));
+        Some(identity)
     }
 
     /// What the request is signed for, where it is signed.
@@ -97,7 +122,8 @@ impl ReadyInjection {
             | Place::Header { .. }
             | Place::Query(_)
             | Place::Cookie(_)
-            | Place::Path(_) => None,
+            | Place::Path(_)
+            | Place::Handshake => None,
         }
     }
 
@@ -123,6 +149,7 @@ impl ReadyInjection {
             Place::Signature(signing) => {
                 return Some(Presented::Signature(signing, Arc::clone(ready)));
             }
+            Place::Handshake => return Some(Presented::Handshake),
             Place::Bearer(header) => (header, &|s| joined(&[b"Bearer ", s])),
             Place::Basic { header, username } => {
                 let fixed = username.as_deref().map(str::as_bytes);

@@ -4,11 +4,13 @@
 //! upstream request that it is injected into. Nothing here implements `Display` for it.
 
 mod cell;
+mod identity;
 mod injection;
 mod resolver;
 mod source;
 
 pub(crate) use cell::{Asker, Cell, Ready};
+pub(crate) use identity::Identity;
 pub(crate) use injection::{Presented, ReadyInjection};
 pub use resolver::{Resolved, Resolver, Unresolved, Wanted};
 pub(crate) use source::SourceError;

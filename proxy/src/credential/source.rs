@@ -148,7 +148,8 @@ async fn command(words: &[String]) -> Result<Vec<u8>, SourceError> {
     }
 }
 
-/// One line, without its line end, printable: what can stand in a header.
+/// One line, without its line end, printable: what can stand in a header. Or a PEM text, which is a
+/// certificate with its key, and stands in none.
 fn checked(mut bytes: Vec<u8>) -> Result<Secret, SourceError> {
     if bytes.len() as u64 > VALUE_BYTES_MAX {
         return Err(SourceError::TooLong);
@@ -159,7 +160,9 @@ fn checked(mut bytes: Vec<u8>) -> Result<Secret, SourceError> {
     if bytes.is_empty() {
         return Err(SourceError::Empty);
     }
-    if bytes.iter().any(|b| !(b' '..=b'~').contains(b)) {
+    let is_pem = bytes.starts_with(b"-----BEGIN ");
+    let fits = |b: &u8| (b' '..=b'~').contains(b) || is_pem && matches!(b, b'\n' | b'\r');
+    if !bytes.iter().all(fits) {
         return Err(SourceError::NotPrintable);
     }
     Ok(Secret::new(bytes))
@@ -172,7 +175,17 @@ mod tests {
     #[test]
     fn only_one_printable_line_is_a_credential() {
         assert_eq!(checked(b"token\r\n".to_vec()).unwrap().expose(), b"token");
-        for wrong in [&b""[..], b"\n", b"a\nb", b"a\0b", b"caf\xc3\xa9"] {
+        let pem = b"-----BEGIN X-----\nAA==\r\n-----END X-----";
+        assert_eq!(checked([&pem[..], b"\n"].concat()).unwrap().expose(), pem);
+        for wrong in [
+            &b""[..],
+            b"\n",
+            b"a\nb",
+            b"a\0b",
+            b"caf\xc3\xa9",
+            b"a\n-----BEGIN X-----",
+            b"-----BEGIN X-----\0",
+        ] {
             assert!(checked(wrong.to_vec()).is_err(), "accepted {wrong:?}");
         }
         assert!(checked(vec![b'a'; 40_000]).is_err());

@@ -14,6 +14,7 @@ use sallygate_compiler::content::git::Push;
 use sallygate_compiler::content::{Content, Unreadable};
 
 use super::authorize::Consent;
+use super::fetch::Fetching;
 use super::inspect::Held;
 use super::parse::RequestHead;
 use super::sigv4::Signed;
@@ -337,6 +338,8 @@ pub(crate) struct Exchange {
     pub(super) held: Option<Held>,
     /// What a push said, for an answer that git understands.
     pub(super) push: Option<Push>,
+    /// A fetch of git of which something is looked at.
+    pub(super) fetch: Option<Fetching>,
     /// What was read, while a request waits to be asked for again.
     pub(super) content: Content,
     /// Why content that was looked into could not be read.
@@ -383,6 +386,7 @@ impl Exchange {
             permit: None,
             held: None,
             push: None,
+            fetch: None,
             content: Content::UNREAD,
             unclear: None,
             credentials: Vec::new(),

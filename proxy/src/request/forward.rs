@@ -14,7 +14,7 @@ use pingora::{Error, ErrorSource, ErrorType, Result};
 
 use super::authorize::too_large;
 use super::trailers::{Reader, may_follow};
-use super::{Exchange, Permit, Shared, inject, usage};
+use super::{Exchange, Permit, Shared, fetch, inject, usage};
 use crate::clock;
 use crate::denial::{Code, Denial};
 use crate::limits::ms;
@@ -90,8 +90,16 @@ async fn place(
     let found =
         upstream::addresses(&head.authority, destination, &shared.resolver, &shared.own).await;
     let credential = permit.route().and_then(|r| r.injections.first()).map(|i| i.cell.connection());
-    let grouping =
-        Grouping { credential, offer_h2: offers_h2(session, x), is_upgrade: head.is_upgrade };
+    let identity = match inject::identity(x) {
+        Ok(identity) => identity,
+        Err(denial) => return Ok(Err(denial)),
+    };
+    let grouping = Grouping {
+        credential,
+        identity: identity.as_ref(),
+        offer_h2: offers_h2(session, x),
+        is_upgrade: head.is_upgrade,
+    };
     Ok(found.and_then(|found| {
         Place::new(head.scheme, &head.authority, found, (destination, &grouping))
             .ok_or_else(|| Denial::new(Code::UpstreamDns, "the name has no address"))
@@ -197,6 +205,7 @@ pub(super) fn rewrite(
         // refuse those that are without (RFC 9113 §8.2.2).
         request.insert_header(TE, "trailers")?;
     }
+    fetch::ask_plainly(request, x)?;
     usage::ask_plainly(request, x)
 }
 

@@ -17,7 +17,7 @@ use sallygate_compiler::content::{
 
 use super::authorize::too_large;
 use super::parse::RequestHead;
-use super::{Exchange, matching};
+use super::{Exchange, fetch, matching};
 use crate::denial::{Code, Denial};
 use crate::limits::ms;
 
@@ -67,6 +67,12 @@ pub(super) async fn read(
             let failed = read.as_ref().err().copied();
             content.git = read.as_ref().map_or(Reading::Unreadable, Push::reading);
             x.push = read.ok();
+            failed
+        }
+        Inspection::GitWants => {
+            let read = fetch::read(session, x, head).await?;
+            let failed = read.as_ref().err().copied();
+            content.wants = read.unwrap_or(Reading::Unreadable);
             failed
         }
         Inspection::Graphql => {

@@ -11,6 +11,8 @@ mod matching;
 
 mod inspect;
 
+mod fetch;
+
 mod authorize;
 
 mod inject;
@@ -47,6 +49,7 @@ use crate::approval::Approvals;
 use crate::clock;
 use crate::denial::{Code, Denial};
 use crate::limits::Limits;
+use crate::listings::Listings;
 use crate::meter::Meters;
 use crate::metrics::Metrics;
 use crate::plan::{Generation, Sandbox, Store};
@@ -74,6 +77,7 @@ pub(crate) struct Shared {
     pub(crate) egress_prefix: String,
     pub(crate) meters: Arc<Meters>,
     pub(crate) approvals: Approvals,
+    pub(crate) listings: Listings,
     pub(crate) raw_path: bool,
     pub(crate) draining: AtomicBool,
 }
@@ -141,6 +145,7 @@ impl Gateway {
             let asked = (&**head, &content);
             match authorize::permit(verdict, &sandbox, asked, request, shared).await {
                 Ok(permit) => {
+                    fetch::watch_discovery(head, &sandbox.plan.table, x);
                     x.slot.enter(&sandbox, (head, content), &permit);
                     if permit.consent() == authorize::Consent::Given {
                         // Somebody was asked: something else may be in force since.
@@ -150,7 +155,9 @@ impl Gateway {
                 }
                 Err(denial) => {
                     x.content = content;
-                    return Err(authorize::because(denial, x.unclear));
+                    let unclear =
+                        x.unclear.or_else(|| fetch::needs_version_2(head, &sandbox.plan.table));
+                    return Err(authorize::because(denial, unclear));
                 }
             }
         }
@@ -265,7 +272,8 @@ impl ProxyHttp for Gateway {
         response: &mut ResponseHeader,
         x: &mut Exchange,
     ) -> Result<()> {
-        response::accept(session, response, x, &self.shared.limits)
+        response::accept(session, response, x, &self.shared.limits)?;
+        response::sift(response, x)
     }
 
     async fn response_filter(
@@ -285,6 +293,8 @@ impl ProxyHttp for Gateway {
         end: bool,
         x: &mut Exchange,
     ) -> Result<Option<std::time::Duration>> {
+        trailers::pass_body(body.as_ref(), x);
+        fetch::sift(body, end, x);
         x.bytes_out += body.as_ref().map_or(0, |b| b.len() as u64);
         if let (Some(reader), Some(bytes)) = (&mut x.usage, body.as_ref()) {
             reader.push(bytes);
@@ -293,7 +303,6 @@ impl ProxyHttp for Gateway {
             // Before the client sees the end, and with it the next request.
             usage::settle(usage::Ending::Whole, x);
         }
-        trailers::pass_body(body.as_ref(), x);
         Ok(None)
     }
 

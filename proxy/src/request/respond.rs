@@ -67,6 +67,8 @@ async fn answer(session: &mut Session, x: &mut Exchange, denial: Denial) {
         (grpc(&denial, x.id), Bytes::new())
     } else if let Some(report) = x.push.as_ref().and_then(|push| report(push, &denial, x.id)) {
         report
+    } else if x.fetch.is_some() && method == "POST" {
+        fetch_error(&denial, x.id)
     } else {
         problem(&denial, x.id, &about)
     };
@@ -121,22 +123,40 @@ fn problem(denial: &Denial, id: ExchangeId, about: &About<'_>) -> (Option<Respon
 
 /// git shows what a push's own answer says, and nothing of any other than 200.
 fn report(push: &Push, denial: &Denial, id: ExchangeId) -> Option<(Option<ResponseHeader>, Bytes)> {
-    let plain = |text: &str| text.replace(|c: char| c.is_control(), " ");
-    let code = denial.code.as_str();
-    let reason = plain(&format!("sallygate: {code}: {}", denial.detail));
+    let reason = plain(&format!("sallygate: {}: {}", denial.code.as_str(), denial.detail));
     let hint = denial.hint.as_deref().map(|h| format!("sallygate: {}\n", plain(h)));
     let message = format!("{reason}\n{}sallygate: decision dec_{id}\n", hint.unwrap_or_default());
     let body = git::refusal(push, &reason, &message)?;
+    Some(for_git(denial, id, "application/x-git-receive-pack-result", body))
+}
+
+/// The same for a fetch, which prints what stands in a line of its own kind.
+fn fetch_error(denial: &Denial, id: ExchangeId) -> (Option<ResponseHeader>, Bytes) {
+    let (code, detail) = (denial.code.as_str(), &denial.detail);
+    let message = plain(&format!("sallygate: {code}: {detail} (decision dec_{id})"));
+    for_git(denial, id, "application/x-git-upload-pack-result", git::error(&message))
+}
+
+fn plain(text: &str) -> String {
+    text.replace(|c: char| c.is_control(), " ")
+}
+
+fn for_git(
+    denial: &Denial,
+    id: ExchangeId,
+    kind: &str,
+    body: Vec<u8>,
+) -> (Option<ResponseHeader>, Bytes) {
     let build = || -> pingora::Result<ResponseHeader> {
         let mut response = ResponseHeader::build(200, Some(9))?;
         for (name, value) in fields(denial, id) {
             response.insert_header(name, value)?;
         }
-        response.insert_header(CONTENT_TYPE, "application/x-git-receive-pack-result")?;
+        response.insert_header(CONTENT_TYPE, kind)?;
         response.insert_header(CONTENT_LENGTH, body.len())?;
         Ok(response)
     };
-    Some((build().ok(), Bytes::from(body.clone())))
+    (build().ok(), Bytes::from(body.clone()))
 }
 
 fn fields(denial: &Denial, id: ExchangeId) -> Vec<(&'static str, String)> {

@@ -11,7 +11,7 @@ use pingora::{Error, ErrorType, Result};
 use super::forward::refuse;
 use super::inject::websocket_accept;
 use super::trailers::Reader;
-use super::{Exchange, Permit, usage};
+use super::{Exchange, Permit, fetch, usage};
 use crate::clock;
 use crate::credential::ReadyInjection;
 use crate::denial::{Code, Denial};
@@ -49,6 +49,14 @@ pub(super) fn accept(
         renew(session, x)?;
     }
     usage::begin(response, x).map_err(|detail| broken(x, detail))
+}
+
+/// Begins to leave out of an answer what the sandbox may not see.
+pub(super) fn sift(response: &mut ResponseHeader, x: &mut Exchange) -> Result<()> {
+    if response.status.is_informational() {
+        return Ok(());
+    }
+    fetch::begin(response, x).map_err(|detail| broken(x, detail))
 }
 
 /// An answer that two readers could cut differently (RFC 9112 §6.3).

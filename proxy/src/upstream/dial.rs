@@ -27,12 +27,15 @@ use super::race::{Racing, race};
 use super::resolve::ResolveError;
 use super::wire::UpstreamWire;
 use super::{Destination, Journey, Resolver};
+use crate::credential::Identity;
 use crate::denial::{Code, Denial};
 
 /// What of an exchange decides which pooled connections it may use.
-#[derive(Debug, Hash)]
+#[derive(Debug)]
 pub(crate) struct Grouping<'a> {
     pub(crate) credential: Option<&'a str>,
+    /// Who we are in the handshake.
+    pub(crate) identity: Option<&'a Identity>,
     pub(crate) offer_h2: bool,
     /// The connection is to become something else, and is nobody else's then.
     pub(crate) is_upgrade: bool,
@@ -91,6 +94,7 @@ pub(crate) struct Place {
     offers_h2: bool,
     authority: Arc<Authority>,
     ca: Option<Arc<CaType>>,
+    identity: Option<Identity>,
     connect: Duration,
     first_byte: Duration,
     idle: Duration,
@@ -114,6 +118,7 @@ impl Place {
             offers_h2: grouping.offer_h2,
             authority: Arc::clone(authority),
             ca: destination.ca.clone(),
+            identity: grouping.identity.cloned(),
             connect: destination.connect,
             first_byte: destination.first_byte.unwrap_or(destination.idle).min(destination.idle),
             idle: destination.idle,
@@ -128,6 +133,7 @@ impl Place {
             self.authority.host.as_str().to_owned(),
         );
         peer.group_key = self.key;
+        peer.client_cert_key = self.identity.as_ref().map(|own| Arc::clone(own.pair()));
         let options = &mut peer.options;
         options.alpn = offer;
         options.connection_timeout = Some(self.connect);
@@ -236,8 +242,8 @@ impl L4Connect for Dialer {
     }
 }
 
-/// Pingora's own pool key leaves out the CA, the ALPN offer and the credential; a connection made
-/// for one of those must never serve another.
+/// Pingora's own pool key leaves out the CA, the ALPN offer and the credential, and of a client
+/// certificate all but its serial number; a connection made for one of those must never serve another.
 fn group_key(
     scheme: Scheme,
     authority: &Authority,
@@ -245,7 +251,10 @@ fn group_key(
     destination: &Destination,
     grouping: &Grouping<'_>,
 ) -> u64 {
-    keyed_hash(&(scheme, authority, addresses, destination.key, grouping))
+    let Grouping { credential, identity, offer_h2, is_upgrade } = grouping;
+    let identity = identity.map(Identity::digest);
+    let who = (credential, identity, offer_h2, is_upgrade);
+    keyed_hash(&(scheme, authority, addresses, destination.key, who))
 }
 
 /// Keyed by a random state, so that nobody can aim at another's connections.

@@ -14,7 +14,7 @@
 
 mod own;
 mod times;
-mod workload;
+pub(super) mod workload;
 
 use std::fmt;
 use std::io::Write;

@@ -206,7 +206,7 @@ pub(super) const CONFIGURATION: &[Section] = &[
             key("base_url", "URL", "the definition's", "The same as `config.baseUrl`"),
             key(
                 "inject",
-                "`none`, `bearer`, `basic`, `header`, `query`, `cookie`, `path`",
+                "`none`, `bearer`, `basic`, `header`, `query`, `cookie`, `path`, `client_certificate`",
                 "the definition's",
                 "How the credential is presented",
             ),
@@ -340,7 +340,7 @@ pub(super) const POLICY: &[Section] = &[
                 "never",
                 "table",
                 "-",
-                "Requests of which none may be allowed: hosts, paths, methods and conditions, as in a route",
+                "Requests of which none may be allowed: hosts, paths, methods and conditions, as in a route; every port where none is listed",
             ),
             key("only", "table", "-", "Requests outside of which nothing may be allowed"),
             key(
@@ -408,7 +408,7 @@ pub(super) const POLICY: &[Section] = &[
                 "git",
                 "table",
                 "",
-                "`{ service, refs, update }`: `upload-pack` or `receive-pack`; references of a push; `create`, `update`, `delete`, `force`",
+                "`{ service, refs, update }`: `upload-pack` or `receive-pack`; references of a fetch or a push; `create`, `update`, `delete`, `force` of a push",
             ),
             key(
                 "graphql",

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use sallygate_compiler::canonical::Scheme;
-use sallygate_compiler::suggest::{Denied, Suggestion, suggest};
+use sallygate_compiler::snapshot::{Target, Targets};
+use sallygate_compiler::suggest::{Denied, Known, Suggestion, suggest};
+use sallygate_definitions::Registry;
 use sallygate_proxy::record::Event;
 use serde_json::json;
 
@@ -46,9 +48,10 @@ pub(crate) fn run(options: &Options) -> Outcome {
         options.from.clone().unwrap_or_else(|| configuration::audit_path(&options.place.config()));
     let profiles = denials(options, &log)?;
     let without_path: usize = profiles.values().map(|denials| denials.without_path).sum();
+    let known = known(options);
     let suggested = profiles.iter().map(|(profile, denials)| {
         let requests: Vec<Denied> = denials.requests.iter().cloned().collect();
-        (profile.as_str(), suggest(&requests))
+        (profile.as_str(), suggest(&requests, &known))
     });
     let suggested: BTreeMap<&str, Vec<Suggestion>> =
         suggested.filter(|(_, routes)| !routes.is_empty()).collect();
@@ -57,6 +60,21 @@ pub(crate) fn run(options: &Options) -> Outcome {
         Format::Human => print_lines(&suggested),
     }
     tell_of_missing_paths(without_path, suggested.is_empty())
+}
+
+/// What definitions say of paths, at the operator's targets and where providers are by default. A
+/// log can be read where there is no configuration.
+fn known(options: &Options) -> Vec<Known> {
+    let (registry, targets) = match configuration::load(&options.place.config()) {
+        Ok(configuration) => (configuration.registry, configuration.targets),
+        Err(_) => (Registry::builtin(), Targets::default()),
+    };
+    let of_target = |target: &Target| {
+        let definition = registry.find(&target.definition);
+        definition.map(|definition| Known::of(definition, &target.config)).unwrap_or_default()
+    };
+    let defaults = registry.iter().flat_map(|definition| Known::of(definition, &json!({})));
+    targets.targets.values().flat_map(of_target).chain(defaults).collect()
 }
 
 fn denials(options: &Options, log: &std::path::Path) -> Result<BTreeMap<String, Denials>, Failure> {

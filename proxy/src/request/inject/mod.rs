@@ -16,7 +16,7 @@ use pingora::{Error, ErrorType, Result};
 use zeroize::Zeroizing;
 
 use super::{Exchange, Permit, forward, sigv4};
-use crate::credential::{Asker, Presented, Ready, ReadyInjection};
+use crate::credential::{Asker, Identity, Presented, Ready, ReadyInjection};
 use crate::denial::{Code, Denial};
 use crate::plan::Sandbox;
 
@@ -80,6 +80,22 @@ pub(super) async fn resolve(
     Ok(ready)
 }
 
+/// Who the route is in the handshake with its upstream, where it is somebody.
+pub(super) fn identity(x: &Exchange) -> Result<Option<Identity>, Denial> {
+    let Some(route) = x.permit.as_ref().and_then(Permit::route) else { return Ok(None) };
+    // In the order of the cells, as `resolve` has them.
+    let cells = route.injections.iter().flat_map(|own| own.cells().map(move |_| own));
+    let Some((own, ready)) = cells.zip(&x.credentials).find(|(own, _)| own.is_identity()) else {
+        return Ok(None);
+    };
+    let identity = own.identity(ready).ok_or_else(|| {
+        let connection = own.cell.connection();
+        let message = format!("connection `{connection}` has no certificate with its key");
+        Denial::new(Code::CredentialUnavailable, message).route(&*route.id)
+    })?;
+    Ok(Some(identity))
+}
+
 /// Clears every credential location, then injects. Runs once per attempt, after the upstream's
 /// certificate was verified.
 pub(super) fn apply(request: &mut RequestHeader, x: &mut Exchange) -> Result<()> {
@@ -105,7 +121,8 @@ pub(super) fn apply(request: &mut RequestHeader, x: &mut Exchange) -> Result<()>
             presented @ (Presented::Header(..)
             | Presented::Query(..)
             | Presented::Cookie(..)
-            | Presented::Path(..)) => put(request, &presented)?,
+            | Presented::Path(..)
+            | Presented::Handshake) => put(request, &presented)?,
         }
     }
     // One that is left over belongs to no injection: what was resolved is not what is sent.
@@ -147,7 +164,7 @@ fn put(request: &mut RequestHeader, presented: &Presented<'_>) -> Result<()> {
         }
         Presented::Path(segment, ready) => path::replace(request, *segment, ready),
         // It is made when everything else is in its place.
-        Presented::Signature(..) => Ok(()),
+        Presented::Signature(..) | Presented::Handshake => Ok(()),
     }
 }
 
