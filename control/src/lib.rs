@@ -25,6 +25,7 @@ pub mod private_file;
 pub mod renewal;
 mod resolver;
 pub mod sandbox_environment;
+pub mod secret_files;
 pub mod service;
 pub mod store;
 pub mod token;

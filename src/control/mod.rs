@@ -16,6 +16,7 @@ use sallygate_control::credentials::Vault;
 use sallygate_control::feed::{About, Feed};
 use sallygate_control::outbound::Reach;
 use sallygate_control::renewal::Renewal;
+use sallygate_control::secret_files::SecretFiles;
 use sallygate_control::service::Control;
 use sallygate_control::store::{DatabaseUrl, Location, Store};
 use sallygate_control::webhook::{Webhooks, Worker};
@@ -28,6 +29,9 @@ use crate::exit::{Failure, failed};
 
 /// Where the embedded database is, below the data directory.
 const DATABASE: &str = "control.db";
+
+/// Where the secrets are that setups name.
+const SETUP_SECRETS: &str = "setup-secrets";
 
 /// A control service that runs.
 #[derive(Debug)]
@@ -81,7 +85,8 @@ pub(crate) async fn open(data_dir: &Path, registry: Registry) -> Result<Control,
     let vault = Vault::new(keys::of(&store, data_dir).await?);
     let (registry, feed) = (Arc::new(registry), Feed::default());
     let webhooks = Webhooks::new(&Reach::default()).map_err(failed)?;
-    Ok(Control { store, vault, registry, clock, feed, login: None, webhooks })
+    let setup_secrets = SecretFiles::within(data_dir.join(SETUP_SECRETS));
+    Ok(Control { store, vault, registry, clock, feed, login: None, webhooks, setup_secrets })
 }
 
 /// `DATABASE_URL`, else a file in the data directory.

@@ -31,6 +31,7 @@ mod record;
 mod sandboxes;
 mod secret;
 mod serve;
+mod setup;
 mod targets;
 mod tokens;
 mod webhooks;
@@ -73,6 +74,7 @@ pub fn router(control: &Control, metrics: &ApiMetrics) -> Router {
         .merge(proxies::routes())
         .merge(internal::routes())
         .merge(approvals::routes())
+        .merge(setup::routes())
         .merge(record::routes());
     let router = operations
         .layer(middleware::from_fn(not_stored))
