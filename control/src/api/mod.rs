@@ -18,6 +18,7 @@ mod document;
 mod fabric;
 mod idempotency;
 mod internal;
+mod internal_approvals;
 mod log;
 mod login;
 mod metrics;
@@ -73,6 +74,7 @@ pub fn router(control: &Control, metrics: &ApiMetrics) -> Router {
         .merge(bootstrap::routes())
         .merge(proxies::routes())
         .merge(internal::routes())
+        .merge(internal_approvals::routes())
         .merge(approvals::routes())
         .merge(setup::routes())
         .merge(record::routes());
