@@ -18,6 +18,7 @@ pub mod fleet;
 mod github;
 pub mod id;
 pub mod installation;
+pub mod ledger;
 pub mod login;
 pub mod oauth;
 pub mod outbound;

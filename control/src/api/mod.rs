@@ -19,6 +19,7 @@ mod fabric;
 mod idempotency;
 mod internal;
 mod internal_approvals;
+mod ledger;
 mod log;
 mod login;
 mod metrics;
@@ -76,6 +77,7 @@ pub fn router(control: &Control, metrics: &ApiMetrics) -> Router {
         .merge(internal::routes())
         .merge(internal_approvals::routes())
         .merge(approvals::routes())
+        .merge(ledger::routes())
         .merge(setup::routes())
         .merge(record::routes());
     let router = operations
