@@ -28,6 +28,7 @@ mod resolver;
 pub mod sandbox_environment;
 pub mod secret_files;
 pub mod service;
+pub mod signing;
 pub mod store;
 pub mod token;
 pub mod transfer;
