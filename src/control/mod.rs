@@ -10,7 +10,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use sallygate_control::api::{self, Serving};
+use ipnet::IpNet;
+use sallygate_control::api::{self, Gate, Serving};
 use sallygate_control::clock::Clock;
 use sallygate_control::credentials::Vault;
 use sallygate_control::feed::{About, Feed};
@@ -51,13 +52,15 @@ pub(crate) struct Start<'s> {
     pub(crate) registry: Registry,
     /// How people sign in.
     pub(crate) login: Option<LoginSettings>,
+    /// Proxies in front of the API, whose word about addresses counts.
+    pub(crate) trusted_proxies: Vec<IpNet>,
     /// The proxy of this process.
     pub(crate) proxy: Option<(Handle, About)>,
 }
 
 /// Opens what is there, makes what is missing, and returns when the API is served.
 pub(crate) async fn start(start: Start<'_>) -> Result<Service, Failure> {
-    let Start { data_dir, listen, registry, login, proxy } = start;
+    let Start { data_dir, listen, registry, login, trusted_proxies, proxy } = start;
     let mut control = open(data_dir, registry).await?;
     control.login = login.map(|settings| login::of(settings, &control)).transpose()?;
     let token = operator_token(data_dir)?;
@@ -73,7 +76,8 @@ pub(crate) async fn start(start: Start<'_>) -> Result<Service, Failure> {
     }
     let webhooks = tokio::spawn(Worker::new(control.clone()).run());
     let renewal = Renewal::new(control.clone());
-    let serving = api::serve(control, listen).await.map_err(failed)?;
+    let gate = Gate::new(control.clock.clone(), trusted_proxies);
+    let serving = api::serve_behind(control, listen, gate).await.map_err(failed)?;
     let renewal = tokio::spawn(renewal.run());
     Ok(Service { serving, feed, webhooks, renewal })
 }
