@@ -129,6 +129,16 @@ pub(crate) struct ControlSettings {
     pub(crate) registry: Registry,
 }
 
+/// Everything that is wrong with the configuration file at `path`; the policy is not read.
+pub(crate) fn check(path: &Path) -> Diagnostics {
+    let read = source(path).and_then(|file| {
+        let document = Document::parse(&file)?;
+        drop(settings(&document, path.parent().unwrap_or(Path::new(""))));
+        Ok(document.into_diagnostics())
+    });
+    read.unwrap_or_else(|unreadable| unreadable).sorted()
+}
+
 /// Reads the configuration file at `path`, but not the policy: a control service has its own.
 pub(crate) fn control(path: &Path) -> Result<ControlSettings, Diagnostics> {
     let file = source(path)?;
