@@ -114,7 +114,69 @@ impl Ends {
 
 #[cfg(test)]
 mod tests {
+    use aws_lc_rs::rand::SystemRandom;
+    use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
+    use jsonwebtoken::{EncodingKey, Header};
+
     use super::*;
+
+    const NOW: i64 = 1_800_000_000;
+
+    fn pair() -> (EncodingKey, [u8; 32]) {
+        let document = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).unwrap();
+        let pair = Ed25519KeyPair::from_pkcs8(document.as_ref()).unwrap();
+        let public = pair.public_key().as_ref().try_into().unwrap();
+        (EncodingKey::from_ed_der(document.as_ref()), public)
+    }
+
+    #[test]
+    fn only_what_was_signed_for_a_sandbox_proves_it() {
+        let (key, public) = pair();
+        let claims = |changed: &str, value: serde_json::Value| {
+            let mut claims = serde_json::json!({
+                "iss": SIGNED_ISSUER, "aud": SIGNED_AUDIENCE, "sub": "s", "gen": 1, "iat": NOW,
+                "exp": NOW + 60,
+            });
+            claims[changed] = value;
+            claims
+        };
+        let sign = |claims: &serde_json::Value, algorithm, key: &EncodingKey| {
+            jsonwebtoken::encode(&Header::new(algorithm), claims, key).unwrap()
+        };
+        let good = claims("gen", 1.into());
+        let text = sign(&good, Algorithm::EdDSA, &key);
+        assert!(looks_signed(&text));
+        assert_eq!(claimed(&text).as_deref(), Some("s"));
+        let Some(Token::Signed(signed)) = verify(&text, public, "s", NOW) else { panic!("good") };
+        for (changed, value) in [
+            ("iss", "other".into()),
+            ("aud", "other".into()),
+            ("sub", "other".into()),
+            ("iat", (NOW + 31).into()),
+            ("exp", serde_json::Value::Null),
+            ("gen", "1".into()),
+        ] {
+            let text = sign(&claims(changed, value), Algorithm::EdDSA, &key);
+            assert!(verify(&text, public, "s", NOW).is_none(), "{changed}");
+        }
+        // The public key as the secret of a symmetric algorithm.
+        let symmetric = EncodingKey::from_secret(&public);
+        let text_of_secret = sign(&good, Algorithm::HS256, &symmetric);
+        assert!(verify(&text_of_secret, public, "s", NOW).is_none());
+        assert!(verify(&text, pair().1, "s", NOW).is_none(), "another key");
+        assert!(verify(&text, [0; 32], "s", NOW).is_none(), "no key");
+        for at in 0..text.len() {
+            assert!(verify(text.get(..at).unwrap(), public, "s", NOW).is_none(), "cut at {at}");
+        }
+        let signers = |public_key, generation, former_until_unix| {
+            Signers::new(Signer { public_key, generation, former_until_unix }, &Arc::default())
+        };
+        assert_eq!(signers(public, 1, None).until(&signed), Some(NOW + 60));
+        assert_eq!(signers(public, 2, Some(NOW + 5)).until(&signed), Some(NOW + 5));
+        assert_eq!(signers(public, 2, None).until(&signed), None, "it was replaced");
+        assert_eq!(signers(public, 3, Some(NOW + 5)).until(&signed), None, "twice");
+        assert_eq!(signers(pair().1, 1, None).until(&signed), None, "so was the key");
+    }
 
     #[test]
     fn an_end_is_told_once() {
