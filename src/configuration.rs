@@ -5,6 +5,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use ipnet::IpNet;
 use sallygate_compiler::diagnostic::{Diagnostic, Diagnostics};
 use sallygate_compiler::plan::Plan;
 use sallygate_compiler::read::{Document, Spanned, Table};
@@ -33,6 +34,8 @@ pub(crate) struct Configuration {
     pub(crate) policy: Policy,
     /// Where the control service listens, when it runs here.
     pub(crate) control: Option<SocketAddr>,
+    /// Proxies in front of the control service.
+    pub(crate) trusted_proxies: Vec<IpNet>,
     /// How people sign in at the control service.
     pub(crate) login: Option<LoginSettings>,
     /// The definitions that there are.
@@ -67,6 +70,7 @@ struct Settings {
     targets: Targets,
     registry: Registry,
     control: Option<SocketAddr>,
+    trusted_proxies: Vec<IpNet>,
     login: Option<LoginSettings>,
 }
 
@@ -96,7 +100,8 @@ pub(crate) fn load(path: &Path) -> Result<Configuration, Diagnostics> {
             *file = base.join(&*file).display().to_string();
         }
     }
-    let Settings { proxy, log, data_dir, control, login, registry, targets, .. } = settings;
+    let Settings { proxy, log, data_dir, control, trusted_proxies, .. } = settings;
+    let Settings { login, registry, targets, .. } = settings;
     let warnings = found.sorted();
     Ok(Configuration {
         proxy,
@@ -105,6 +110,7 @@ pub(crate) fn load(path: &Path) -> Result<Configuration, Diagnostics> {
         input,
         policy,
         control,
+        trusted_proxies,
         login,
         registry,
         targets,
@@ -118,8 +124,19 @@ pub(crate) struct ControlSettings {
     pub(crate) log: LogSettings,
     pub(crate) data_dir: PathBuf,
     pub(crate) control: Option<SocketAddr>,
+    pub(crate) trusted_proxies: Vec<IpNet>,
     pub(crate) login: Option<LoginSettings>,
     pub(crate) registry: Registry,
+}
+
+/// Everything that is wrong with the configuration file at `path`; the policy is not read.
+pub(crate) fn check(path: &Path) -> Diagnostics {
+    let read = source(path).and_then(|file| {
+        let document = Document::parse(&file)?;
+        drop(settings(&document, path.parent().unwrap_or(Path::new(""))));
+        Ok(document.into_diagnostics())
+    });
+    read.unwrap_or_else(|unreadable| unreadable).sorted()
 }
 
 /// Reads the configuration file at `path`, but not the policy: a control service has its own.
@@ -131,8 +148,8 @@ pub(crate) fn control(path: &Path) -> Result<ControlSettings, Diagnostics> {
     if found.has_errors() {
         return Err(found.sorted());
     }
-    let Settings { log, data_dir, control, login, registry, .. } = settings;
-    Ok(ControlSettings { log, data_dir, control, login, registry })
+    let Settings { log, data_dir, control, trusted_proxies, login, registry, .. } = settings;
+    Ok(ControlSettings { log, data_dir, control, trusted_proxies, login, registry })
 }
 
 fn input(settings: &Settings, found: &mut Diagnostics) -> (Input, Policy) {
@@ -230,13 +247,13 @@ fn settings(document: &Document<'_>, base: &Path) -> Settings {
     };
     let proxy = proxy_settings(&mut root, base, &data_dir);
     let log = log_settings(&mut root);
-    let control = control_listen(&mut root);
+    let (control, trusted_proxies) = control_listen(&mut root);
     let login = login::settings(&mut root, base);
     let read_ca = |path: &str| fs::read_to_string(base.join(path)).map_err(|e| e.to_string());
     let registry = integrations::registry(&mut root, base);
     let targets = snapshot::read_targets(&mut root, &registry, &read_ca);
     root.finish();
-    Settings { proxy, log, data_dir, policy, targets, registry, control, login }
+    Settings { proxy, log, data_dir, policy, targets, registry, control, trusted_proxies, login }
 }
 
 fn proxy_settings(root: &mut Table<'_>, base: &Path, data_dir: &Path) -> ProxyConfig {
@@ -325,15 +342,16 @@ fn proxy_table(table: &mut Table<'_>, base: &Path, config: &mut ProxyConfig) {
 }
 
 /// `[control]`: there is a control service in this process when it says where to listen.
-fn control_listen(root: &mut Table<'_>) -> Option<SocketAddr> {
-    let mut table = root.table("control")?;
+fn control_listen(root: &mut Table<'_>) -> (Option<SocketAddr>, Vec<IpNet>) {
+    let Some(mut table) = root.table("control") else { return (None, Vec::new()) };
     let mut address = SocketAddr::from(([127, 0, 0, 1], 0));
     let listen = table.required_string("listen");
     if let Some(text) = &listen {
         address_at(&table, "listen", text, &mut address);
     }
+    let trusted = login::ranges(&mut table, "trusted_proxies");
     table.finish();
-    listen.map(|_| address)
+    (listen.map(|_| address), trusted)
 }
 
 fn log_settings(root: &mut Table<'_>) -> LogSettings {

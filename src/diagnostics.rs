@@ -6,9 +6,34 @@ use std::fmt::Write;
 use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, SourceCode};
 use sallygate_compiler::diagnostic::{Diagnostic, Diagnostics, Severity};
 
-use crate::environment;
+use crate::{environment, print};
 
 const WIDTH: usize = 100;
+
+/// For whom diagnostics are listed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Format {
+    /// The lines that are meant, with help
+    #[default]
+    Human,
+    /// One JSON array
+    Json,
+    /// Annotations of a GitHub workflow
+    Github,
+    /// SARIF 2.1.0, for code scanning
+    Sarif,
+}
+
+/// Lists them on the output.
+pub(crate) fn tell(found: &Diagnostics, format: Format) {
+    match format {
+        Format::Human if found.is_empty() => {}
+        Format::Human => print::raw(render(found)),
+        Format::Json => print::data(found.to_json()),
+        Format::Github => print::raw(found.to_github()),
+        Format::Sarif => print::data(found.to_sarif()),
+    }
+}
 
 /// Every diagnostic with its source, and a last line that counts them.
 pub(crate) fn render(diagnostics: &Diagnostics) -> String {

@@ -7,6 +7,11 @@ fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
+/// What a variable of the schema says: for showing it.
+pub(crate) fn any(name: &str) -> Option<String> {
+    variable(name)
+}
+
 /// The data directory: `SALLYGATE_DATA_DIR`, else `.sallygate` here.
 pub(crate) fn data_dir() -> PathBuf {
     variable("SALLYGATE_DATA_DIR").map_or_else(|| PathBuf::from(".sallygate"), PathBuf::from)

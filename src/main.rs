@@ -22,9 +22,9 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    approval, audit, ca, completions, contracts, control as control_command, db, definition,
-    doctor, down, env, explain, internal, keys, nouns, policy, proxy, run, status, tail, up,
-    version,
+    approval, audit, ca, completions, config, contracts, control as control_command, db,
+    definition, doctor, down, env, explain, internal, keys, nouns, policy, proxy, run, status,
+    tail, up, version,
 };
 use crate::exit::{Failure, Outcome};
 
@@ -58,6 +58,9 @@ enum Command {
     /// What is allowed: check, compile, list
     #[command(subcommand)]
     Policy(policy::Command),
+    /// What the configuration file says, and what holds without it
+    #[command(subcommand)]
+    Config(config::Command),
     /// What integrations look like
     #[command(subcommand)]
     Definition(definition::Command),
@@ -150,6 +153,7 @@ fn dispatch(command: &Command) -> Outcome {
         Command::Explain(options) => explain::run(options),
         Command::Tail(options) => tail::run(options),
         Command::Policy(command) => policy::run(command),
+        Command::Config(command) => config::run(command),
         Command::Definition(command) => definition::run(command),
         Command::Contracts(options) => contracts::run(options),
         Command::Target(command) => nouns::target::run(command),

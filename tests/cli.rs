@@ -295,3 +295,57 @@ fn the_generated_pages_of_the_reference_are_fresh() {
     let output = sallygate(root, &["internal", "reference", "--check"]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
 }
+
+#[test]
+fn a_configuration_is_checked_shown_with_its_origins_and_explained() {
+    let config = format!("{CONFIG}\n[control]\nlisten = \"127.0.0.1:0\"\n");
+    let dir = files(&config, "this is no policy");
+    let run = |arguments: &[&str]| sallygate(dir.path(), arguments);
+    let checked = run(&["config", "check"]);
+    assert!(checked.status.success(), "the policy is not read: {}", stderr(&checked));
+    assert_eq!(stdout(&checked), "ok: config.toml\n");
+    let shown = stdout(&run(&["config", "show", "--origin"]));
+    for line in [
+        "targets.echo.inject = \"bearer\"  # config.toml:5",
+        "connections.demo.value_env = \"DEMO_TOKEN\"  # config.toml:9",
+        "control.listen = \"127.0.0.1:0\"  # config.toml:12",
+        "control.trusted_proxies = []  # default",
+        "admin.listen = 127.0.0.1:8090  # default",
+        "NO_COLOR = \"1\"  # environment",
+    ] {
+        assert!(shown.lines().any(|shown| shown == line), "{line} is not in {shown}");
+    }
+    assert!(!stdout(&run(&["config", "show"])).contains('#'));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sallygate"));
+    command.current_dir(dir.path()).args(["config", "show", "-o", "json"]);
+    let secret = command.env("DATABASE_URL", "postgres://u:hunter2@h/d").output().expect("it runs");
+    assert!(!stdout(&secret).contains("hunter2"));
+    let all = json(&secret)["settings"].clone();
+    let all = all.as_array().expect("settings");
+    assert!(all.iter().any(|s| s["key"] == "DATABASE_URL" && s["origin"] == "environment"));
+    let explained = stdout(&run(&["config", "docs", "targets.echo.definition"]));
+    assert!(explained.contains("targets.ID.definition"), "{explained}");
+    assert!(stdout(&run(&["config", "docs"])).lines().any(|key| key == "proxy.listen"));
+    let unknown = run(&["config", "docs", "proxy.listn"]);
+    assert_eq!(unknown.status.code(), Some(4));
+    assert!(stderr(&unknown).contains("did you mean `proxy.listen`?"), "{}", stderr(&unknown));
+    for wrong in [
+        "[proxi]\n",
+        "[proxy]\nlisten = 5\n",
+        "[control]\n",
+        "[control]\nlisten = \"127.0.0.1:0\"\ntrusted_proxies = [\"10.0.0.0/33\"]\n",
+        "data_dir = \"a\"\ndata_dir = \"b\"\n",
+        "[",
+    ] {
+        let dir = files(wrong, POLICY);
+        let found = sallygate(dir.path(), &["config", "check"]);
+        assert_eq!(found.status.code(), Some(1), "{wrong}: {}", stdout(&found));
+        assert!(stdout(&found).contains("config.toml"), "{wrong}: {}", stdout(&found));
+        let shown = sallygate(dir.path(), &["config", "show"]);
+        assert_eq!((shown.status.code(), stdout(&shown)), (Some(1), String::new()), "{wrong}");
+        let told = sallygate(dir.path(), &["config", "check", "--format", "json"]);
+        assert!(json(&told).as_array().is_some_and(|all| !all.is_empty()), "{wrong}");
+    }
+    let nowhere = sallygate(dir.path(), &["config", "check", "--config", "none.toml"]);
+    assert_eq!(nowhere.status.code(), Some(1));
+}

@@ -301,6 +301,48 @@ fn a_revoked_sandbox_loses_what_it_has_in_flight_and_its_old_token() {
 }
 
 #[test]
+fn an_old_token_is_good_for_its_overlap_and_a_signed_one_for_its_time() {
+    let stage = stage(Database::Sqlite);
+    let (id, old) = stage.sandbox();
+    let one = format!("/v1/sandboxes/{id}");
+    let made = stage.ask(("POST", &format!("{one}/rotate-token?overlapSeconds=5")), json!({}), 200);
+    let caller = |token: &str| Caller { identity: format!("{id}:{token}"), ..old.clone() };
+    let new = caller(&text(&made, "token"));
+    eventually(&stage.runtime, "the new token is known", REVOKED_WITHIN, || stage.opens(&new));
+    assert!(stage.opens(&old), "both are good");
+    let sign = |seconds: i64| {
+        let body = json!({ "ttlSeconds": seconds });
+        text(&stage.ask(("POST", &format!("{one}/signed-tokens")), body, 201), "token")
+    };
+    let signed = caller(&sign(600));
+    let known = || stage.opens(&signed);
+    eventually(&stage.runtime, "the signature is believed", REVOKED_WITHIN, known);
+    assert_eq!(stage.get(&signed).0, 200);
+    // It is nobody else's, and no part of it may differ.
+    let (other, _) = stage.sandbox();
+    let token = signed.identity.split_once(':').expect("a token").1.to_owned();
+    let stolen = Caller { identity: format!("{other}:{token}"), ..old.clone() };
+    assert!(!stage.opens(&stolen));
+    let cut: String = token.chars().take(token.len() - 4).collect();
+    assert!(!stage.opens(&caller(&cut)));
+    // What is in flight ends with the token that it came with.
+    let brief = caller(&sign(5));
+    stage.runtime.block_on(async {
+        let mut streaming = Raw::tunnel(&brief, "api.test", &stage.ca).await;
+        streaming.send("GET /sse HTTP/1.1\r\nHost: api.test\r\n\r\n").await;
+        streaming.until("first part").await;
+        assert!(streaming.ends_within(Duration::from_secs(12)).await, "the stream goes on");
+    });
+    assert!(!stage.opens(&brief), "it is over");
+    let within = Duration::from_secs(10);
+    eventually(&stage.runtime, "the overlap ends", within, || !stage.opens(&old));
+    assert!(stage.opens(&new) && stage.opens(&signed));
+    stage.ask(("POST", &format!("{one}/rotate-token")), json!({}), 200);
+    let ended = || !stage.opens(&new) && !stage.opens(&signed);
+    eventually(&stage.runtime, "a rotation ends them all", REVOKED_WITHIN, ended);
+}
+
+#[test]
 fn a_proxy_serves_again_what_was_in_force_before_a_restart() {
     let stage = stage(Database::Sqlite);
     let (_, caller) = stage.sandbox();

@@ -97,7 +97,10 @@ impl Stage {
 
     fn write(&self, paths: &[&str]) {
         let route = json!({ "name": "read", "match": { "methods": ["GET"], "paths": paths } });
-        let binding = json!({ "id": "api", "connectionId": self.connection, "routes": [route] });
+        let asking = json!({ "methods": ["GET"], "paths": ["/headers"] });
+        let held = json!({ "name": "ask", "action": "hold", "match": asking });
+        let routes = [route, held];
+        let binding = json!({ "id": "api", "connectionId": self.connection, "routes": routes });
         let versions = format!("{PROFILES}/{}/versions", self.profile);
         self.ask(("POST", &versions), json!({ "bindings": [binding] }), 201);
     }
@@ -178,11 +181,40 @@ impl Edge {
 
     /// The status of an answer to a request of this sandbox.
     fn get(&self, caller: &Caller, path: &str) -> u16 {
+        self.answer(caller, path).0
+    }
+
+    fn answer(&self, caller: &Caller, path: &str) -> (u16, String) {
         let (caller, ca) = (self.caller(caller.identity.clone()), self.home.join("ca.pem"));
         beside(async {
             let mut raw = Raw::tunnel(&caller, "api.test", &ca).await;
-            raw.get("api.test", path).await.0
+            raw.get("api.test", path).await
         })
+    }
+
+    /// Asks for what is held, and gets the id of what waits.
+    fn held(&self, caller: &Caller) -> String {
+        let (status, body) = self.answer(caller, "/headers");
+        let body: Value = serde_json::from_str(&body).expect("a problem document");
+        assert_eq!((status, &body["code"]), (403, &json!("approval_pending")), "{body}");
+        text(&body, "approvalId")
+    }
+
+    /// How an approval stands, as the proxy itself tells the sandbox.
+    fn standing(&self, caller: &Caller, id: &str) -> Value {
+        let caller = self.caller(caller.identity.clone());
+        let body = beside(async {
+            let mut raw = Raw::connect(&caller).await;
+            let authorization = caller.authorization();
+            raw.send(&format!(
+                "GET http://sallygate.internal/v1/approvals/{id} HTTP/1.1\r\n\
+                 Host: sallygate.internal\r\n{authorization}\r\n"
+            ))
+            .await;
+            let head = raw.head().await;
+            raw.body(&head).await
+        });
+        serde_json::from_str::<Value>(&body).expect("JSON")["standing"].clone()
     }
 }
 
@@ -263,4 +295,59 @@ fn a_proxy_of_its_own_serves_whether_control_is_there_or_not() {
     drop(control);
     edge.restart();
     assert!(!edge.opens(&other));
+}
+
+#[test]
+fn a_request_that_a_proxy_of_its_own_holds_is_decided_in_control() {
+    let mut stage = stage();
+    let edge = stage.edge();
+    stage.publish();
+    let (_, caller) = stage.sandbox(&edge);
+    let (_, other) = stage.sandbox(&edge);
+    let first = edge.held(&caller);
+    assert_eq!(edge.held(&caller), first, "the same request waits once");
+    assert_ne!(edge.held(&other), first, "another sandbox's is another");
+    assert_eq!(edge.standing(&caller, &first), "pending");
+    assert_eq!(edge.standing(&other, &first), Value::Null, "another sandbox's is absent");
+    for wrong in ["apr_0", "..", "%2e%2e", "claim", ""] {
+        assert_eq!(edge.standing(&caller, wrong), Value::Null, "{wrong}");
+    }
+    // By the command line: what waits is there, and is decided there.
+    let listed = stage.command(&["approval", "list", "--state", "pending"]);
+    assert!(listed.contains(&first), "{listed}");
+    let said = stage.command(&["approval", "approve", &first]);
+    assert!(said.contains("approved_once"), "{said}");
+    assert_eq!(edge.standing(&caller, &first), "approved_once");
+    assert_eq!(edge.get(&caller, "/headers"), 200);
+    assert_eq!(edge.standing(&caller, &first), "used");
+    let second = edge.held(&caller);
+    assert_ne!(second, first, "a yes for one request is used up");
+    // Several at once; one that is decided already spoils them all.
+    let theirs = edge.held(&other);
+    let deny = |ids: &[&str]| {
+        let mut command = sallygate();
+        command.args(["approval", "deny"]).args(ids).arg("--dir").arg(stage.world.data_file(""));
+        command.output().expect("the binary runs").status.code()
+    };
+    assert_eq!(deny(&[&second, &theirs, &first]), Some(1));
+    assert_eq!(edge.standing(&caller, &second), "pending");
+    assert_eq!(deny(&[&first]), Some(5), "what is decided stays decided");
+    assert_eq!(deny(&["apr_0"]), Some(4));
+    assert_eq!(deny(&[&second, &theirs]), Some(0));
+    for caller in [&caller, &other] {
+        let (status, body) = edge.answer(caller, "/headers");
+        assert_eq!(status, 403);
+        assert!(body.contains("approval_denied"), "{body}");
+    }
+    // For a time. While control is away nothing that is held passes, not even that.
+    let (_, third) = stage.sandbox(&edge);
+    let id = edge.held(&third);
+    stage.command(&["approval", "approve", &id, "--for", "600"]);
+    assert_eq!(edge.get(&third, "/headers"), 200);
+    assert_eq!(edge.get(&third, "/headers"), 200);
+    stage.world.process().kill();
+    let (status, body) = edge.answer(&third, "/headers");
+    assert_eq!(status, 503, "{body}");
+    assert!(body.contains("approval_unavailable"), "{body}");
+    assert_eq!(edge.get(&third, "/get"), 200, "what is not held goes on");
 }

@@ -24,6 +24,7 @@ use sallygate_control::credentials::{MasterKeys, Vault};
 use sallygate_control::feed::{About, Feed, Order, Proxy, Refused};
 use sallygate_control::fleet::{Identity, Link, Remote, ResolveBody};
 use sallygate_control::outbound::Reach;
+use sallygate_control::secret_files::SecretFiles;
 use sallygate_control::service::Control;
 use sallygate_control::store::{Location, Store};
 use sallygate_control::webhook::Webhooks;
@@ -68,6 +69,7 @@ async fn control(directory: &Path) -> Outcome<()> {
         feed: Feed::default(),
         login: None,
         webhooks: Webhooks::new(&Reach::default())?,
+        setup_secrets: SecretFiles::default(),
     };
     control.prepare(OPERATOR).await?;
     let telling = control.clone();

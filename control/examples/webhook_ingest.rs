@@ -22,6 +22,7 @@ use sallygate_control::clock::Clock;
 use sallygate_control::credentials::{MasterKeys, Vault};
 use sallygate_control::feed::Feed;
 use sallygate_control::outbound::Reach;
+use sallygate_control::secret_files::SecretFiles;
 use sallygate_control::service::Control;
 use sallygate_control::store::{DatabaseUrl, Location, Store};
 use sallygate_control::webhook::Webhooks;
@@ -58,6 +59,7 @@ async fn main() {
         feed: Feed::default(),
         login: None,
         webhooks: Webhooks::new(&Reach::default()).expect("metrics"),
+        setup_secrets: SecretFiles::default(),
     };
     control.prepare(OPERATOR).await.expect("a first start");
     let database = control.store.database_name();

@@ -34,6 +34,7 @@ pub enum IdKind {
     ProxyEnrollment,
     Instance,
     Approval,
+    SigningKey,
 }
 
 impl IdKind {
@@ -60,6 +61,7 @@ impl IdKind {
             Self::ProxyEnrollment => "pen_",
             Self::Instance => "ins_",
             Self::Approval => "apr_",
+            Self::SigningKey => "sgk_",
         }
     }
 }

@@ -13,6 +13,7 @@ use crate::domain::{Act, DomainError, organisation, proxy, token};
 use crate::feed::Feed;
 use crate::login::Login;
 use crate::resolver;
+use crate::secret_files::SecretFiles;
 use crate::store::{Access, Store};
 use crate::webhook::Webhooks;
 
@@ -27,6 +28,8 @@ pub struct Control {
     /// How people sign in, where that is configured.
     pub login: Option<Arc<Login>>,
     pub webhooks: Webhooks,
+    /// Where the secrets are that setups name.
+    pub setup_secrets: SecretFiles,
 }
 
 impl Control {

@@ -22,6 +22,7 @@ on_both_databases!(
     the_documents_agree,
     nothing_secret_is_told,
     pages_load_nothing_from_elsewhere,
+    the_page_shows_every_operation,
 );
 
 async fn read(api: &Api, path: &str) -> Answer {
@@ -91,6 +92,57 @@ async fn nothing_secret_is_told(world: World) {
             assert!(!text.contains(secret), "{surface}");
         }
     }
+}
+
+/// As much of a browser as the page needs.
+const BROWSER: &str = r#"
+const element = (name) => ({
+  name, children: [], textContent: "",
+  append(child) { this.children.push(child); },
+  replaceChildren() { this.children = []; },
+});
+const main = element("main");
+globalThis.document = { createElement: element, getElementById: (id) => id === "operations" ? main : null };
+const api = JSON.parse(require("fs").readFileSync(process.argv[1], "utf8"));
+globalThis.fetch = async (url) => ({ json: async () => url === "/openapi.json" ? api : null });
+require("vm").runInThisContext(require("fs").readFileSync(process.argv[2], "utf8"));
+setImmediate(() => {
+  const text = (of) => of.textContent + of.children.map(text).join(" ");
+  for (const details of main.children) console.log(details.name, text(details.children[0]));
+});
+"#;
+
+/// The script of the page runs, and shows every operation.
+async fn the_page_shows_every_operation(world: World) {
+    let api = Api::new(world).await;
+    let place = tempfile::tempdir().expect("a directory");
+    let (document, script) = (place.path().join("openapi.json"), place.path().join("page.js"));
+    let served = read(&api, "/openapi.json").await;
+    std::fs::write(&document, &served.text).expect("a file");
+    std::fs::write(&script, read(&api, "/docs/page.js").await.text).expect("a file");
+    let shown = std::process::Command::new("node")
+        .args(["-e", BROWSER])
+        .arg(&document)
+        .arg(&script)
+        .output()
+        .expect("node runs");
+    let (said, wrong) =
+        (String::from_utf8_lossy(&shown.stdout), String::from_utf8_lossy(&shown.stderr));
+    assert!(shown.status.success(), "{wrong}");
+    let paths = served.body["paths"].as_object().expect("paths");
+    let mut operations = 0;
+    for (path, item) in paths {
+        for method in item.as_object().expect("methods").keys() {
+            operations += 1;
+            let line = format!("details {} {path} ", method.to_uppercase());
+            let found = said.lines().any(|l| {
+                l.split_whitespace().collect::<Vec<_>>().join(" ").starts_with(line.trim())
+            });
+            assert!(found, "{line} is not in {said}");
+        }
+    }
+    assert_eq!(said.lines().count(), operations);
+    assert!(said.contains("deprecated"), "{said}");
 }
 
 async fn pages_load_nothing_from_elsewhere(world: World) {

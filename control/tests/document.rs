@@ -129,6 +129,9 @@ async fn every_operation_answers_as_its_document_says(world: World) {
     let (with_token, others): (Vec<_>, Vec<_>) = operations.iter().partition(|o| o.takes_token());
     let (of_proxies, others): (Vec<_>, Vec<_>) =
         others.into_iter().partition(|operation| operation.is_for_proxies());
+    let (of_ledgers, others): (Vec<_>, Vec<_>) = others
+        .into_iter()
+        .partition(|operation| operation.described["security"][0].get("ledger").is_some());
     let (of_sandboxes, others): (Vec<_>, Vec<_>) = others
         .into_iter()
         .partition(|operation| operation.described["security"][0].get("sandbox").is_some());
@@ -140,13 +143,15 @@ async fn every_operation_answers_as_its_document_says(world: World) {
     let login = login.iter().map(String::as_str);
     let browsers = login.chain(["/v1/integration/callback"]).collect();
     assert_eq!(others, browsers, "only these are for browsers");
-    // An operator is no proxy, and no sandbox.
-    assert_eq!((of_proxies.len(), of_sandboxes.len()), (4, 1));
+    // An operator is no proxy, no sandbox, and no ClawLedger.
+    assert_eq!((of_proxies.len(), of_sandboxes.len(), of_ledgers.len()), (7, 1, 8));
     assert!(of_proxies.iter().all(|operation| operation.path.starts_with("/internal/")));
-    for operation in of_sandboxes.into_iter().chain(of_proxies) {
+    let programs = of_sandboxes.into_iter().chain(of_proxies).chain(of_ledgers);
+    for operation in programs {
         operation.check_description();
         for body in BODIES {
-            let ask = || api.ask(&operation.method.to_uppercase(), &operation.path).text(body);
+            let path = operation.filled("apr_none");
+            let ask = || api.ask(&operation.method.to_uppercase(), &path).text(body);
             ask().without("authorization").send().await.refused(401, "unauthorized");
             let answer = ask().send().await;
             operation.check_answer(&format!("{} {body}", operation.path), &answer);

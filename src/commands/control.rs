@@ -40,9 +40,11 @@ pub(crate) fn run(options: &Options) -> Outcome {
         let (mut terminate, mut interrupt) =
             (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         let (registry, login) = (settings.registry, settings.login);
-        let start = Start { data_dir: &data_dir, listen, registry, login, proxy: None };
+        let trusted_proxies = settings.trusted_proxies;
+        let (data_dir, proxy) = (data_dir.as_path(), None);
+        let start = Start { data_dir, listen, registry, login, trusted_proxies, proxy };
         let service = control::start(start).await?;
-        let claim = claim(&data_dir, &found(service.address(), &options.config));
+        let claim = claim(data_dir, &found(service.address(), &options.config));
         print::data(json!({ "ready": true, "control": service.address() }));
         tokio::select! {
             _ = terminate.recv() => {}

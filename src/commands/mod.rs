@@ -4,6 +4,7 @@ pub(crate) mod approval;
 pub(crate) mod audit;
 pub(crate) mod ca;
 pub(crate) mod completions;
+pub(crate) mod config;
 pub(crate) mod contracts;
 pub(crate) mod control;
 pub(crate) mod db;

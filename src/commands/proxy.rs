@@ -111,8 +111,9 @@ async fn serve(
 ) -> Outcome {
     // Before anything says that we are ready: what happens from then on must not be missed.
     let watch = Watch::begin(&options.config, watched)?;
-    let Configuration { mut proxy, mut input, data_dir, control, login, registry, .. } =
+    let Configuration { mut proxy, mut input, data_dir, control, trusted_proxies, .. } =
         configuration;
+    let Configuration { login, registry, .. } = configuration;
     let echo = match options.demo_echo {
         true => Some(Echo::start(&data_dir).await?),
         false => None,
@@ -139,7 +140,8 @@ async fn serve(
     let control = match here {
         Some(listen) => {
             let proxy = Some((running.handle(), about));
-            let start = Start { data_dir: &data_dir, listen, registry, login, proxy };
+            let data_dir = data_dir.as_path();
+            let start = Start { data_dir, listen, registry, login, trusted_proxies, proxy };
             Some(control::start(start).await?)
         }
         None => None,

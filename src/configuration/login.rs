@@ -38,7 +38,7 @@ pub(super) fn settings(root: &mut Table<'_>, base: &Path) -> Option<LoginSetting
     let file = table.string("client_secret_file");
     let client_secret_file = file.map(|file| base.join(file.value));
     let scopes = table.strings("scopes").unwrap_or_default();
-    let allow_ranges = ranges(&mut table);
+    let allow_ranges = ranges(&mut table, "allow_ranges");
     let authorities = authorities(&mut table, base);
     let rules = table.tables("roles").into_iter().filter_map(rule).collect();
     table.finish();
@@ -63,13 +63,14 @@ fn https(table: &mut Table<'_>, key: &str) -> Option<String> {
     None
 }
 
-fn ranges(table: &mut Table<'_>) -> Vec<IpNet> {
-    let texts = table.strings("allow_ranges").unwrap_or_default();
+/// Address ranges.
+pub(super) fn ranges(table: &mut Table<'_>, key: &str) -> Vec<IpNet> {
+    let texts = table.strings(key).unwrap_or_default();
     let parse = |text: sallygate_compiler::read::Spanned<String>| match text.value.parse() {
         Ok(range) => Some(range),
         Err(_) => {
             let message = "an address range, such as `10.0.0.0/8`, is needed";
-            table.refuse_at("allow_ranges", text.span, "BAD_VALUE", message);
+            table.refuse_at(key, text.span, "BAD_VALUE", message);
             None
         }
     };

@@ -10,12 +10,14 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use sallygate_control::api::{self, Serving};
+use ipnet::IpNet;
+use sallygate_control::api::{self, Gate, Serving};
 use sallygate_control::clock::Clock;
 use sallygate_control::credentials::Vault;
 use sallygate_control::feed::{About, Feed};
 use sallygate_control::outbound::Reach;
 use sallygate_control::renewal::Renewal;
+use sallygate_control::secret_files::SecretFiles;
 use sallygate_control::service::Control;
 use sallygate_control::store::{DatabaseUrl, Location, Store};
 use sallygate_control::webhook::{Webhooks, Worker};
@@ -28,6 +30,9 @@ use crate::exit::{Failure, failed};
 
 /// Where the embedded database is, below the data directory.
 const DATABASE: &str = "control.db";
+
+/// Where the secrets are that setups name.
+const SETUP_SECRETS: &str = "setup-secrets";
 
 /// A control service that runs.
 #[derive(Debug)]
@@ -47,13 +52,15 @@ pub(crate) struct Start<'s> {
     pub(crate) registry: Registry,
     /// How people sign in.
     pub(crate) login: Option<LoginSettings>,
+    /// Proxies in front of the API, whose word about addresses counts.
+    pub(crate) trusted_proxies: Vec<IpNet>,
     /// The proxy of this process.
     pub(crate) proxy: Option<(Handle, About)>,
 }
 
 /// Opens what is there, makes what is missing, and returns when the API is served.
 pub(crate) async fn start(start: Start<'_>) -> Result<Service, Failure> {
-    let Start { data_dir, listen, registry, login, proxy } = start;
+    let Start { data_dir, listen, registry, login, trusted_proxies, proxy } = start;
     let mut control = open(data_dir, registry).await?;
     control.login = login.map(|settings| login::of(settings, &control)).transpose()?;
     let token = operator_token(data_dir)?;
@@ -69,7 +76,8 @@ pub(crate) async fn start(start: Start<'_>) -> Result<Service, Failure> {
     }
     let webhooks = tokio::spawn(Worker::new(control.clone()).run());
     let renewal = Renewal::new(control.clone());
-    let serving = api::serve(control, listen).await.map_err(failed)?;
+    let gate = Gate::new(control.clock.clone(), trusted_proxies);
+    let serving = api::serve_behind(control, listen, gate).await.map_err(failed)?;
     let renewal = tokio::spawn(renewal.run());
     Ok(Service { serving, feed, webhooks, renewal })
 }
@@ -81,7 +89,8 @@ pub(crate) async fn open(data_dir: &Path, registry: Registry) -> Result<Control,
     let vault = Vault::new(keys::of(&store, data_dir).await?);
     let (registry, feed) = (Arc::new(registry), Feed::default());
     let webhooks = Webhooks::new(&Reach::default()).map_err(failed)?;
-    Ok(Control { store, vault, registry, clock, feed, login: None, webhooks })
+    let setup_secrets = SecretFiles::within(data_dir.join(SETUP_SECRETS));
+    Ok(Control { store, vault, registry, clock, feed, login: None, webhooks, setup_secrets })
 }
 
 /// `DATABASE_URL`, else a file in the data directory.

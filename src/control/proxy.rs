@@ -18,17 +18,13 @@ use sallygate_proxy::{
 /// here.
 pub(super) fn attached(handle: Handle, control: Control) -> Proxy {
     let asked = Arc::new(FromControl(control));
-    carrying_out(
-        handle,
-        Asked { resolver: Arc::<FromControl>::clone(&asked), approver: Some(asked) },
-    )
+    carrying_out(handle, Asked { resolver: Arc::<FromControl>::clone(&asked), approver: asked })
 }
 
 /// Who is asked for what a proxy does not know.
 pub(super) struct Asked {
     pub(super) resolver: Arc<dyn Resolver>,
-    /// `None`: held requests wait for the operator of the proxy.
-    pub(super) approver: Option<Arc<dyn Approver>>,
+    pub(super) approver: Arc<dyn Approver>,
 }
 
 /// Carries out on `handle` what is ordered.
@@ -45,7 +41,8 @@ pub(super) fn carrying_out(handle: Handle, asked: Asked) -> Proxy {
 fn apply(handle: &Handle, in_force: InForce, asked: &Asked) -> Refused {
     let InForce { plans, sandboxes, targets } = in_force;
     let profiles: Vec<String> = plans.keys().cloned().collect();
-    let (resolver, approver) = (Some(Arc::clone(&asked.resolver)), asked.approver.clone());
+    let (resolver, approver) =
+        (Some(Arc::clone(&asked.resolver)), Some(Arc::clone(&asked.approver)));
     match handle.apply(Layer { plans, sandboxes, targets, resolver, approver }) {
         Ok(applied) => applied.refused.into_iter().collect(),
         Err(error) => profiles.into_iter().map(|id| (id, error.to_string())).collect(),
@@ -99,12 +96,7 @@ impl Approver for FromControl {
             request_sha256: held.request_sha256,
         };
         let stands = self.0.ask_approval(&wanted).await.map_err(unruled)?;
-        Ok(match stands {
-            Stands::Granted { id, once } => Ruling::Granted { id, once },
-            Stands::Pending(id) => Ruling::Pending(id),
-            Stands::Denied(id) => Ruling::Denied(id),
-            Stands::TooMany => Ruling::TooMany,
-        })
+        Ok(ruling(stands))
     }
 
     async fn claim(&self, sandbox: &str, id: &str) -> Result<bool, Unruled> {
@@ -120,26 +112,40 @@ impl Approver for FromControl {
     }
 }
 
+/// What stands, as the proxy says it.
+pub(super) fn ruling(stands: Stands) -> Ruling {
+    match stands {
+        Stands::Granted { id, once } => Ruling::Granted { id, once },
+        Stands::Pending(id) => Ruling::Pending(id),
+        Stands::Denied(id) => Ruling::Denied(id),
+        Stands::TooMany => Ruling::TooMany,
+    }
+}
+
 fn unruled(error: DomainError) -> Unruled {
     Unruled(format!("{}: {}", error.code, error.message))
 }
 
-fn shown(it: approval::Approval) -> Approval {
-    let standing = match it.state {
+/// A state, as the proxy says it.
+pub(super) fn standing(state: State) -> Standing {
+    match state {
         State::Pending => Standing::Pending,
         State::Approved => Standing::Approved,
         State::ApprovedOnce => Standing::ApprovedOnce,
         State::Denied => Standing::Denied,
         State::Used => Standing::Used,
         State::Expired => Standing::Expired,
-    };
+    }
+}
+
+fn shown(it: approval::Approval) -> Approval {
     Approval {
         id: it.id,
         sandbox: it.sandbox,
         route: it.route,
         method: it.method,
         url: it.url,
-        standing,
+        standing: standing(it.state),
         asked_unix: it.asked_ms.div_euclid(1000),
         expires_unix: it.expires_ms.div_euclid(1000),
     }

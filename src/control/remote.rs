@@ -4,16 +4,20 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use sallygate_control::clock::Clock;
 use sallygate_control::feed::About;
-use sallygate_control::fleet::{self, Identity, Link, Remote, ResolveBody};
-use sallygate_proxy::{Handle, Resolved, Resolver, Unresolved, Wanted};
+use sallygate_control::fleet::{self, AskBody, ClaimBody, Identity, Link, Remote, ResolveBody};
+use sallygate_proxy::{
+    Approval, Approver, Handle, Held, Resolved, Resolver, Ruling, Unresolved, Unruled, Wanted,
+};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use super::proxy::{Asked, carrying_out};
+use super::proxy::{Asked, carrying_out, ruling, standing};
 use crate::exit::{Failure, failed};
 
 /// Where the control service is.
@@ -72,8 +76,9 @@ pub(crate) async fn attach(
     identity.enrolled().map_err(failed)?;
     let link = link(there, identity)?;
     let remote = Remote::open(link, &home(data_dir), (Clock::system(), about)).map_err(failed)?;
-    let resolver = Arc::new(FromRemote(remote.clone()));
-    let proxy = carrying_out(handle, Asked { resolver, approver: None });
+    let asked = Arc::new(FromRemote(remote.clone()));
+    let resolver = Arc::<FromRemote>::clone(&asked);
+    let proxy = carrying_out(handle, Asked { resolver, approver: asked });
     let (restored, waiting) = oneshot::channel();
     let task = tokio::spawn(async move {
         // Whoever waits may have given up.
@@ -110,4 +115,41 @@ impl Resolver for FromRemote {
         })?;
         Ok(Resolved::new(resolution.secret.expose().to_vec(), resolution.life_seconds))
     }
+}
+
+#[async_trait]
+impl Approver for FromRemote {
+    async fn ask(&self, held: &Held) -> Result<Ruling, Unruled> {
+        let held = AskBody {
+            sandbox_id: held.sandbox.clone(),
+            route: held.route.clone(),
+            method: held.method.clone(),
+            url: held.url.clone(),
+            request_sha256: URL_SAFE_NO_PAD.encode(held.request_sha256),
+        };
+        self.0.ask(&held).await.map(ruling).map_err(unruled)
+    }
+
+    async fn claim(&self, sandbox: &str, id: &str) -> Result<bool, Unruled> {
+        let claim = ClaimBody { sandbox_id: sandbox.to_owned(), approval_id: id.to_owned() };
+        self.0.claim(&claim).await.map_err(unruled)
+    }
+
+    async fn find(&self, sandbox: &str, id: &str) -> Result<Option<Approval>, Unruled> {
+        let found = self.0.approval((sandbox, id)).await.map_err(unruled)?;
+        Ok(found.map(|it| Approval {
+            id: it.id,
+            sandbox: it.sandbox_id,
+            route: it.route,
+            method: it.method,
+            url: it.url,
+            standing: standing(it.state),
+            asked_unix: it.asked_unix,
+            expires_unix: it.expires_unix,
+        }))
+    }
+}
+
+fn unruled(error: fleet::Unruled) -> Unruled {
+    Unruled(error.to_string())
 }

@@ -15,6 +15,7 @@ mod policy;
 mod profile;
 mod route;
 mod target;
+mod token;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -28,6 +29,7 @@ pub use policy::{Policy, Sandbox, SandboxSpec, read_policy};
 pub use profile::{Binding, BoundRoute, Profile, RouteName};
 pub use route::RouteSource;
 pub use target::{Target, TargetInjection, TargetUpstream};
+pub use token::{FormerToken, MoreTokens, SIGNED_AUDIENCE, SIGNED_ISSUER, Signer};
 
 use crate::read::Table;
 

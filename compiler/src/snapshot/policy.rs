@@ -13,6 +13,7 @@ use super::limits::limits;
 use super::profile::{Binding, BoundRoute, Profile, RouteName};
 use super::route::{Within, read_route};
 use super::target::nothing;
+use super::token::MoreTokens;
 use super::{Places, bad_id, is_id, required_id};
 use crate::diagnostic::{Diagnostic, Diagnostics, Place};
 use crate::plan::Unmatched;
@@ -41,6 +42,8 @@ pub struct SandboxSpec {
     pub token_sha256: Option<[u8; 32]>,
     pub sources: Vec<IpNet>,
     pub expires_unix: Option<i64>,
+    /// What a control service takes besides; a file says nothing of it.
+    pub more: MoreTokens,
 }
 
 /// Reads `policy.toml`; every problem in it is added to `diagnostics`.
@@ -170,7 +173,9 @@ fn sandbox(mut table: Table<'_>) -> Option<Sandbox> {
         table.refuse("expires", "BAD_VALUE", message);
     }
     table.finish();
-    let spec = SandboxSpec { id: id?, profile: profile?, token_sha256, sources, expires_unix };
+    let more = MoreTokens::default();
+    let spec =
+        SandboxSpec { id: id?, profile: profile?, token_sha256, sources, expires_unix, more };
     Some(Sandbox { spec, place })
 }
 

@@ -46,7 +46,7 @@ pub(super) fn routes() -> ApiRouter<Control> {
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "Approval")]
-struct View {
+pub(super) struct View {
     id: String,
     profile_id: String,
     sandbox_id: String,
@@ -105,7 +105,7 @@ struct Which {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-enum Choice {
+pub(super) enum Choice {
     Approve,
     Deny,
 }
@@ -143,7 +143,11 @@ struct Many {
     decisions: Vec<DecidedAbout>,
 }
 
-fn verdict(choice: Choice, seconds: Option<i64>, field: &str) -> Result<Verdict, Problem> {
+pub(super) fn verdict(
+    choice: Choice,
+    seconds: Option<i64>,
+    field: &str,
+) -> Result<Verdict, Problem> {
     match (choice, seconds) {
         (Choice::Approve, None) => Ok(Verdict::Once),
         (Choice::Approve, Some(seconds)) => Ok(Verdict::For(seconds)),

@@ -19,9 +19,9 @@ use crate::login::{SESSION_COOKIE, Session, SessionToken, cookie_of, find_sessio
 use crate::service::Control;
 use crate::store::{Access, StoreError};
 
-/// Where an operator says in which organisation something is meant.
 /// What a page sends with its session's cookie.
 const CSRF: &str = "x-csrf-token";
+/// Where an operator says in which organisation something is meant.
 const ORGANISATION: &str = "sallygate-organisation";
 
 /// May look at what an organisation has.
@@ -35,6 +35,10 @@ pub(super) struct Approver(Member);
 /// May change what an organisation has.
 #[derive(Debug)]
 pub(super) struct Writer(Member);
+
+/// An operator's program, in an organisation: it bears a token, and is no browser.
+#[derive(Debug)]
+pub(super) struct Importer(Member);
 
 /// May change what belongs to all organisations.
 #[derive(Debug)]
@@ -81,6 +85,18 @@ impl Writer {
     /// In whose name something is begun that nobody else may end.
     pub(super) fn who(&self) -> Who<'_> {
         Who { organisation: &self.0.organisation, session: &self.0.session }
+    }
+}
+
+impl Importer {
+    pub(super) fn organisation(&self) -> &str {
+        &self.0.organisation
+    }
+}
+
+impl Caller for Importer {
+    fn token(&self) -> &ApiToken {
+        &self.0.token
     }
 }
 
@@ -255,6 +271,17 @@ impl FromRequestParts<Control> for Writer {
     }
 }
 
+impl FromRequestParts<Control> for Importer {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, control: &Control) -> Result<Self, Problem> {
+        if !parts.headers.contains_key(header::AUTHORIZATION) {
+            return Err(Problem::unauthorized());
+        }
+        member(parts, control, Role::Operator).await.map(Self)
+    }
+}
+
 impl FromRequestParts<Control> for Operator {
     type Rejection = Problem;
 
@@ -320,6 +347,7 @@ described! {
     Reader: describe_organisation;
     Approver: describe_organisation;
     Writer: describe_organisation;
+    Importer: describe_organisation;
     Operator: |_, operation| describe(operation);
     Anybody: |_, operation| describe(operation);
     Signed: |_, operation| describe_session(operation);

@@ -38,6 +38,12 @@ pub(super) fn describe(api: TransformOpenApi<'_>) -> TransformOpenApi<'_> {
     let proxy = bearer("A token that a proxy signs with its key, for a minute.");
     let sandbox = bearer("The token of a sandbox.");
     let enrollment = bearer("A token that lets one proxy in, once.");
+    let ledger = SecurityScheme::ApiKey {
+        location: ApiKeyLocation::Header,
+        name: "X-ClawLedger-Token".to_owned(),
+        description: Some("The secret of a connection to ClawLedger.".to_owned()),
+        extensions: Default::default(),
+    };
     api.title("Sallygate control")
         .version(env!("CARGO_PKG_VERSION"))
         .description("Targets, connections, profiles, sandboxes, and what becomes of them.")
@@ -46,6 +52,7 @@ pub(super) fn describe(api: TransformOpenApi<'_>) -> TransformOpenApi<'_> {
         .security_scheme("proxy", proxy)
         .security_scheme("sandbox", sandbox)
         .security_scheme("enrollment", enrollment)
+        .security_scheme("ledger", ledger)
 }
 
 pub(super) fn routes(document: &OpenApi) -> Router<Control> {

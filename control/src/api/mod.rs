@@ -18,6 +18,9 @@ mod document;
 mod fabric;
 mod idempotency;
 mod internal;
+mod internal_approvals;
+mod ledger;
+mod limit;
 mod log;
 mod login;
 mod metrics;
@@ -31,6 +34,7 @@ mod record;
 mod sandboxes;
 mod secret;
 mod serve;
+mod setup;
 mod targets;
 mod tokens;
 mod webhooks;
@@ -46,15 +50,21 @@ use axum::response::Response;
 use crate::service::Control;
 
 pub use fabric::SURFACES;
+pub use limit::Gate;
 pub use metrics::ApiMetrics;
 pub use problem::Problem;
-pub use serve::{ServeError, Serving, serve};
+pub use serve::{ServeError, Serving, serve, serve_behind};
 
 /// A larger body is refused unread.
 pub const BODY_BYTES_MAX: usize = 1 << 20;
 
 /// The whole API over `control`.
 pub fn router(control: &Control, metrics: &ApiMetrics) -> Router {
+    router_behind(control, metrics, Gate::open())
+}
+
+/// The whole API, and what keeps callers out of it.
+fn router_behind(control: &Control, metrics: &ApiMetrics, gate: Gate) -> Router {
     let mut document = OpenApi::default();
     let operations = ApiRouter::new()
         .merge(organisations::routes())
@@ -72,7 +82,10 @@ pub fn router(control: &Control, metrics: &ApiMetrics) -> Router {
         .merge(bootstrap::routes())
         .merge(proxies::routes())
         .merge(internal::routes())
+        .merge(internal_approvals::routes())
         .merge(approvals::routes())
+        .merge(ledger::routes())
+        .merge(setup::routes())
         .merge(record::routes());
     let router = operations
         .layer(middleware::from_fn(not_stored))
@@ -86,6 +99,7 @@ pub fn router(control: &Control, metrics: &ApiMetrics) -> Router {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "not this method")
         })
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(middleware::from_fn_with_state(gate, limit::limit))
         .layer(middleware::from_fn_with_state(metrics.clone(), log::log))
         .with_state(control.clone())
 }

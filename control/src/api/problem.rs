@@ -153,6 +153,6 @@ impl OperationOutput for Problem {
         ctx: &mut GenContext,
         operation: &mut Operation,
     ) -> Vec<(Option<u16>, Described)> {
-        responses(ctx, operation, &[404, 409, 412, 422, 500, 503])
+        responses(ctx, operation, &[404, 409, 412, 422, 429, 500, 503])
     }
 }

@@ -15,7 +15,7 @@ use super::problem::Problem;
 use super::tokens::time;
 use crate::change;
 use crate::clock::rfc3339;
-use crate::domain::sandbox::{self, NewSandbox, Sandbox};
+use crate::domain::sandbox::{self, NewSandbox, Sandbox, Shown, TokenKind};
 use crate::domain::token::Role;
 use crate::domain::{DomainError, Fault};
 use crate::service::Control;
@@ -46,6 +46,12 @@ pub(super) fn routes() -> ApiRouter<Control> {
         .api_route(
             &format!("{ONE}/rotate-token"),
             post_with(rotate, |o| o.id("rotateSandboxToken").summary("Give it a new token")),
+        )
+        .api_route(
+            &format!("{ONE}/signed-tokens"),
+            post_with(sign, |o| {
+                o.id("signSandboxToken").summary("Sign a token that is good for a while")
+            }),
         )
 }
 
@@ -89,6 +95,16 @@ struct Made {
     view: View,
     /// Shown now and never again: the password for the proxy.
     token: String,
+    /// Absent: as long as the sandbox lives.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token_expires_at: Option<String>,
+}
+
+impl Made {
+    fn of(sandbox: Sandbox, shown: Shown) -> Self {
+        let token_expires_at = shown.expires_ms.map(rfc3339);
+        Self { view: View::from(sandbox), token: shown.text, token_expires_at }
+    }
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -103,6 +119,29 @@ struct New {
     /// RFC 3339 [default: it lives until it is revoked].
     #[serde(default)]
     expires_at: Option<String>,
+    /// A signed token instead, for so many seconds.
+    #[serde(default)]
+    #[schemars(range(min = 1, max = 86_400))]
+    signed_token_seconds: Option<i64>,
+}
+
+/// How long both tokens are good.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(rename = "RotateSandboxToken")]
+struct Overlap {
+    /// Seconds for which the old token is good beside the new one [default: 0].
+    #[schemars(range(min = 0, max = 86_400))]
+    overlap_seconds: Option<i64>,
+}
+
+/// A signed token that is wanted.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(rename = "SignSandboxToken")]
+struct Sign {
+    #[schemars(range(min = 1, max = 86_400))]
+    ttl_seconds: i64,
 }
 
 /// A change of a sandbox.
@@ -143,7 +182,8 @@ async fn create(
 ) -> Result<Created<Made>, Problem> {
     let (act, organisation) = (writer.act(&control), writer.organisation());
     let request = key.of(&act, organisation, &body.bytes);
-    let New { profile_id, sources, expires_at } = &body.value;
+    let New { profile_id, sources, expires_at, signed_token_seconds } = &body.value;
+    let token = signed_token_seconds.map_or(TokenKind::Stored, TokenKind::Signed);
     // Whose address is whose is the operator's to say: else one organisation takes another's.
     if !sources.is_empty() && writer.token().role != Role::Operator {
         let message = "an operator says which addresses are a sandbox's";
@@ -154,9 +194,10 @@ async fn create(
         if let Some(prior) = request.prior(transaction, &control.vault).await? {
             return Ok(prior);
         }
-        let new = NewSandbox { organisation, profile: profile_id, sources, expires_ms };
-        let (sandbox, token) = sandbox::create(transaction, &act, new).await?;
-        let made = Made { view: View::from(sandbox), token };
+        let new = NewSandbox { organisation, profile: profile_id, sources, expires_ms, token };
+        let means = (&act, &control.vault);
+        let (sandbox, shown) = sandbox::create(transaction, means, new).await?;
+        let made = Made::of(sandbox, shown);
         request.answer(transaction, &control.vault, &made).await
     });
     let answer = answer.map_err(|e: DomainError| e)?;
@@ -211,12 +252,37 @@ async fn rotate(
     State(control): State<Control>,
     writer: Writer,
     InPath(which): InPath<Which>,
+    InQuery(overlap): InQuery<Overlap>,
 ) -> Result<Found<Made>, Problem> {
     let (act, of) = (writer.act(&control), (writer.organisation(), which.sandbox_id.as_str()));
-    let rotated: Result<(Sandbox, String), DomainError> =
-        change!(control.store, |transaction| { sandbox::rotate(transaction, &act, of).await });
-    let (sandbox, token) = rotated?;
+    let seconds = overlap.overlap_seconds.unwrap_or(0);
+    let rotated: Result<(Sandbox, String), DomainError> = change!(control.store, |transaction| {
+        sandbox::rotate(transaction, &act, of, seconds).await
+    });
+    let (sandbox, text) = rotated?;
     control.feed.wake();
     let revision = sandbox.revision;
-    Ok(Answer::at(&Made { view: View::from(sandbox), token }, revision))
+    Ok(Answer::at(&Made::of(sandbox, Shown { text, expires_ms: None }), revision))
+}
+
+async fn sign(
+    State(control): State<Control>,
+    writer: Writer,
+    key: IdempotencyKey,
+    InPath(which): InPath<Which>,
+    body: Body<Sign>,
+) -> Result<Created<Made>, Problem> {
+    let (act, of) = (writer.act(&control), (writer.organisation(), which.sandbox_id.as_str()));
+    let (request, seconds) = (key.of(&act, of.0, &body.bytes), body.value.ttl_seconds);
+    let answer = change!(control.store, |transaction| {
+        if let Some(prior) = request.prior(transaction, &control.vault).await? {
+            return Ok(prior);
+        }
+        let means = (&act, &control.vault);
+        let (sandbox, shown) = sandbox::sign(transaction, means, of, seconds).await?;
+        request.answer(transaction, &control.vault, &Made::of(sandbox, shown)).await
+    });
+    let answer = answer.map_err(|e: DomainError| e)?;
+    control.feed.wake();
+    Ok(Answer::again(answer))
 }

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use super::{ApiMetrics, router};
+use super::{ApiMetrics, Gate, router_behind};
 use crate::feed::Feed;
 use crate::service::Control;
 
@@ -46,19 +46,30 @@ impl Serving {
 
 /// Serves the API of `control` on `address`; port 0 lets the system choose.
 pub async fn serve(control: Control, address: SocketAddr) -> Result<Serving, ServeError> {
+    let gate = Gate::new(control.clock.clone(), Vec::new());
+    serve_behind(control, address, gate).await
+}
+
+/// Serves the API behind what keeps callers out of it.
+pub async fn serve_behind(
+    control: Control,
+    address: SocketAddr,
+    gate: Gate,
+) -> Result<Serving, ServeError> {
     let metrics = ApiMetrics::new()?;
     let listening = |source| ServeError::Listen { address, source };
     let listener = TcpListener::bind(address).await.map_err(listening)?;
     let local = listener.local_addr().map_err(listening)?;
     let feed = control.feed.clone();
-    let router = router(&control, &metrics);
+    let router = router_behind(&control, &metrics, gate);
+    let service = router.into_make_service_with_connect_info::<SocketAddr>();
     let (stop, mut stopped) = watch::channel(false);
     let task = tokio::spawn(async move {
         let stopped = async move {
             // An owner that is gone wants nothing more either.
             let _ = stopped.changed().await;
         };
-        if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(stopped).await {
+        if let Err(error) = axum::serve(listener, service).with_graceful_shutdown(stopped).await {
             tracing::error!(%error, "the listener of the API ended");
         }
     });

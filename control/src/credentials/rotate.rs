@@ -47,6 +47,14 @@ const TARGET_SECRETS: SecretTable = SecretTable {
             WHERE target_key || '/' || name = $1 AND key_version = $2",
 };
 
+const SIGNING_KEYS: SecretTable = SecretTable {
+    name: "signing_keys",
+    find: "SELECT $1, id, key_version, ciphertext FROM signing_keys \
+           WHERE key_version < $2 ORDER BY id LIMIT $3",
+    write: "UPDATE signing_keys SET key_version = $3, ciphertext = $4 \
+            WHERE id = $1 AND key_version = $2",
+};
+
 const WEBHOOK_CONTENTS: SecretTable = SecretTable {
     name: "webhook_contents",
     find: "SELECT organisation_id, subject, key_version, ciphertext FROM webhook_contents \
@@ -133,7 +141,7 @@ impl Vault {
     ) -> Result<Rotated, VaultError> {
         let mut rotated = Rotated { data_keys: 1, secrets: 0 };
         let tables: &[SecretTable] = if owner == super::vault::INSTALLATION {
-            &[TARGET_SECRETS]
+            &[TARGET_SECRETS, SIGNING_KEYS]
         } else {
             &[CREDENTIALS, REVOCATIONS, WEBHOOK_SECRETS, WEBHOOK_CONTENTS]
         };

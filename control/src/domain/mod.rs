@@ -15,6 +15,7 @@ pub mod profile;
 pub mod proxy;
 pub mod resolve;
 pub mod sandbox;
+pub mod setup;
 pub mod target;
 pub mod token;
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sallygate_compiler::snapshot::SandboxSpec;
+use sallygate_compiler::snapshot::{FormerToken, MoreTokens, SandboxSpec, Signer};
 use serde::{Deserialize, Serialize};
 
 use super::InForce;
@@ -73,6 +73,21 @@ impl Held {
             token_sha256: Some(told.token_sha256),
             sources: told.sources.clone(),
             expires_unix: told.expires_unix,
+            more: more(told),
         }
     }
+}
+
+/// What proves a sandbox besides its token.
+fn more(told: &SandboxTold) -> MoreTokens {
+    let former = told
+        .former
+        .as_ref()
+        .map(|former| FormerToken { sha256: former.token_sha256, until_unix: former.until_unix });
+    let signer = told.signer.as_ref().map(|signer| Signer {
+        public_key: signer.public_key,
+        generation: signer.generation,
+        former_until_unix: signer.former_until_unix,
+    });
+    MoreTokens { former, signer }
 }

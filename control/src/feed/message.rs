@@ -64,9 +64,36 @@ pub struct SandboxTold {
     pub id: String,
     pub profile: String,
     pub token_sha256: [u8; 32],
+    /// The token before, while both are good.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub former: Option<FormerTold>,
+    /// Whose signed tokens are good as well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signer: Option<SignerTold>,
     pub sources: Vec<IpNet>,
     /// Seconds since 1970.
     pub expires_unix: Option<i64>,
+}
+
+/// A token that was replaced, and until when it is good.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FormerTold {
+    pub token_sha256: [u8; 32],
+    pub until_unix: i64,
+}
+
+/// Whose signatures are believed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SignerTold {
+    /// Ed25519.
+    pub public_key: [u8; 32],
+    /// Of the tokens that are good.
+    pub generation: i64,
+    /// Until when those of the generation before are good as well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub former_until_unix: Option<i64>,
 }
 
 /// A plan that was read, and therefore checked.

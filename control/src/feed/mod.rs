@@ -29,7 +29,9 @@ pub use acknowledge::Acknowledged;
 pub use canary::{plan_key, runs_ahead};
 pub use follow::{Follower, Outcome, Served};
 pub use held::Held;
-pub use message::{CanaryTold, Message, PlanTold, ProfileTold, SandboxTold, lines};
+pub use message::{
+    CanaryTold, FormerTold, Message, PlanTold, ProfileTold, SandboxTold, SignerTold, lines,
+};
 pub use read::installation;
 pub use stream::Lines;
 pub use wait::{Missing, Waited};

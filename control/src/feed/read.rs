@@ -6,7 +6,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde_json::Value as Json;
 
-use super::message::{CanaryTold, Message, PlanTold, ProfileTold, SandboxTold, lines};
+use super::message::{
+    CanaryTold, FormerTold, Message, PlanTold, ProfileTold, SandboxTold, SignerTold, lines,
+};
 use crate::domain::profile::{self, InForceOf};
 use crate::domain::sandbox::{self, Live};
 use crate::domain::{DomainError, Fault};
@@ -196,12 +198,23 @@ async fn plan_told(
 }
 
 fn sandbox_told(live: Live) -> Option<SandboxTold> {
-    let Live { sandbox, token_sha256 } = live;
+    let signer = live.signer().map(|signer| SignerTold {
+        public_key: signer.public_key,
+        generation: signer.generation,
+        former_until_unix: signer.former_until_unix,
+    });
+    let Live { sandbox, token_sha256, former, .. } = live;
+    let former = former.and_then(|(hash, until_ms)| {
+        let token_sha256 = hash.try_into().ok()?;
+        Some(FormerTold { token_sha256, until_unix: until_ms.div_euclid(1000) })
+    });
     Some(SandboxTold {
         id: sandbox.id,
         profile: sandbox.profile,
         // A token whose hash is none is no token: the sandbox would be open to nobody.
         token_sha256: token_sha256.try_into().ok()?,
+        former,
+        signer,
         sources: sandbox.sources,
         // A sandbox never lives longer than it was said: the fraction is cut off.
         expires_unix: sandbox.expires_ms.map(|ms| ms.div_euclid(1000)),

@@ -14,6 +14,7 @@ use serde::de::DeserializeOwned;
 use url::{Host, Url};
 use zeroize::Zeroizing;
 
+use super::held::{ApprovalTold, AskBody, ClaimBody, Claimed, Ruled};
 use super::identity::{Identity, IdentityError};
 use super::wire::{AckBody, EnrollBody, Enrolled, ResolveAnswer, ResolveBody};
 use crate::clock::Clock;
@@ -155,6 +156,32 @@ impl Link {
         let secret = Zeroizing::new(secret);
         let bytes = STANDARD.decode(secret.as_bytes()).map_err(|_| Unreached::Away)?;
         Ok(Lent { secret: Plaintext::new(bytes), life_seconds })
+    }
+
+    /// Whether a held request may pass.
+    pub(super) async fn ask(&self, held: &AskBody) -> Result<Ruled, Unreached> {
+        let request = self.signed(self.client.post(self.at("internal/approvals")))?;
+        read(send(json(request, held).timeout(ANSWER_TIMEOUT)).await?).await
+    }
+
+    /// Uses up a yes for one request.
+    pub(super) async fn claim(&self, claim: &ClaimBody) -> Result<Claimed, Unreached> {
+        let request = self.signed(self.client.post(self.at("internal/approvals/claim")))?;
+        read(send(json(request, claim).timeout(ANSWER_TIMEOUT)).await?).await
+    }
+
+    /// An approval of a sandbox.
+    pub(super) async fn approval(
+        &self,
+        (sandbox, id): (&str, &str),
+    ) -> Result<ApprovalTold, Unreached> {
+        let mut url = self.at("internal/approvals/");
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().push(id);
+        }
+        url.query_pairs_mut().append_pair("sandboxId", sandbox);
+        let request = self.signed(self.client.get(url))?;
+        read(send(request.timeout(ANSWER_TIMEOUT)).await?).await
     }
 
     fn signed(&self, request: RequestBuilder) -> Result<RequestBuilder, Unreached> {

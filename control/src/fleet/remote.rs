@@ -1,5 +1,5 @@
 //! A control service in another process, for as long as a proxy runs: listens to it, and asks it
-//! for credentials. When nobody answers, what was told and lent before goes on.
+//! for credentials and approvals. When nobody answers, what was told and lent before goes on.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -8,6 +8,7 @@ use std::time::Duration;
 use aws_lc_rs::rand;
 use reqwest::Response;
 
+use super::held::{ApprovalTold, AskBody, ClaimBody};
 use super::identity::IdentityError;
 use super::kept::Kept;
 use super::lease::Leases;
@@ -16,7 +17,9 @@ use super::wire::ResolveBody;
 use crate::clock::Clock;
 use crate::credentials::Plaintext;
 use crate::domain::DomainError;
+use crate::domain::approval::Standing;
 use crate::feed::{About, Follower, Held, Message, Order, Proxy};
+use crate::id::{Id, IdKind};
 
 /// Who says nothing for so long is gone: the control service says something every five seconds.
 const SILENCE_MAX: Duration = Duration::from_secs(20);
@@ -54,6 +57,11 @@ pub enum Unresolved {
     #[error("{message}")]
     Unavailable { message: String, retry_after: Option<Duration> },
 }
+
+/// Why nothing is decided about a held request: it does not pass.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Unruled(String);
 
 /// Why listening ended.
 #[derive(Debug, thiserror::Error)]
@@ -166,6 +174,38 @@ impl Remote {
             }),
         }
     }
+}
+
+impl Remote {
+    /// What stands about a held request. Nothing is remembered: while nobody answers, what was
+    /// approved before does not pass either, for it may have been used up since.
+    pub async fn ask(&self, held: &AskBody) -> Result<Standing, Unruled> {
+        let ruled = self.0.link.ask(held).await.map_err(unruled)?;
+        ruled.to_standing().ok_or_else(|| Unruled("the answer means nothing".to_owned()))
+    }
+
+    /// Uses up a yes for one request. An answer that is lost has used it up: the request does not
+    /// pass, and is asked for again.
+    pub async fn claim(&self, claim: &ClaimBody) -> Result<bool, Unruled> {
+        self.0.link.claim(claim).await.map(|it| it.claimed).map_err(unruled)
+    }
+
+    /// An approval of this sandbox: another's is as absent as one that never was.
+    pub async fn approval(&self, of: (&str, &str)) -> Result<Option<ApprovalTold>, Unruled> {
+        // The sandbox says which: what is no id is never part of a path.
+        if Id::parse(IdKind::Approval, of.1).is_err() {
+            return Ok(None);
+        }
+        match self.0.link.approval(of).await {
+            Ok(found) => Ok(Some(found)),
+            Err(Unreached::Refused { code, .. }) if code == "not_found" => Ok(None),
+            Err(error) => Err(unruled(error)),
+        }
+    }
+}
+
+fn unruled(error: Unreached) -> Unruled {
+    Unruled(error.to_string())
 }
 
 impl Inner {

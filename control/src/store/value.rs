@@ -145,9 +145,14 @@ impl Row {
     }
 
     pub fn bytes(&mut self) -> Result<Vec<u8>, StoreError> {
+        self.optional_bytes()?.ok_or(StoreError::Shape)
+    }
+
+    pub fn optional_bytes(&mut self) -> Result<Option<Vec<u8>>, StoreError> {
         match self.values.next().ok_or(StoreError::Shape)? {
-            Some(Cell::Bytes(bytes)) => Ok(bytes),
-            None | Some(Cell::Text(_) | Cell::Integer(_)) => Err(StoreError::Shape),
+            Some(Cell::Bytes(bytes)) => Ok(Some(bytes)),
+            None => Ok(None),
+            Some(Cell::Text(_) | Cell::Integer(_)) => Err(StoreError::Shape),
         }
     }
 }

@@ -3,10 +3,12 @@
 #![expect(
     clippy::indexing_slicing,
     clippy::expect_used,
+    clippy::panic,
     reason = "a test fails where what it relies on is not there"
 )]
 
 mod admission;
+mod approvals;
 mod away;
 mod bootstrap;
 mod canary;

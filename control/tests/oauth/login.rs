@@ -15,6 +15,7 @@ use sallygate_control::login::{
     find_session,
 };
 use sallygate_control::outbound::Reach;
+use sallygate_control::secret_files::SecretFiles;
 use sallygate_control::service::Control;
 use sallygate_control::store::{Access, Store};
 use sallygate_control::webhook::Webhooks;
@@ -251,6 +252,7 @@ impl Api {
             feed: Feed::default(),
             login: None,
             webhooks: Webhooks::new(&Reach::default()).unwrap(),
+            setup_secrets: SecretFiles::default(),
         };
         control.prepare("sgo_operator-token-of-the-tests").await.unwrap();
         let login = has_login.then(|| Arc::new(login));

@@ -18,6 +18,7 @@ use sallygate_control::clock::Clock;
 use sallygate_control::credentials::{MasterKeys, Vault};
 use sallygate_control::feed::Feed;
 use sallygate_control::outbound::Reach;
+use sallygate_control::secret_files::SecretFiles;
 use sallygate_control::service::Control;
 use sallygate_control::store::{Access, Notice, notices_after};
 use sallygate_control::webhook::Webhooks;
@@ -102,6 +103,7 @@ impl Api {
             feed: Feed::default(),
             login: None,
             webhooks: Webhooks::new(&reach).expect("metrics"),
+            setup_secrets: SecretFiles::within(keys.path().join("setup-secrets")),
         };
         control.prepare(OPERATOR).await.expect("a first start");
         let router = router(&control, &ApiMetrics::new().expect("metrics"));
@@ -112,6 +114,13 @@ impl Api {
     pub(crate) async fn notices(&self) -> Vec<Notice> {
         let mut transaction = self.control.store.begin(Access::Read).await.expect("a store");
         notices_after(&mut *transaction, 0, 1000).await.expect("notices")
+    }
+
+    /// Puts a secret where setups find it.
+    pub(crate) fn secret_file(&self, name: &str, secret: &str) {
+        let directory = self.keys.path().join("setup-secrets");
+        std::fs::create_dir_all(&directory).expect("a directory");
+        std::fs::write(directory.join(name), secret).expect("a file");
     }
 
     pub(crate) fn pass_time(&self, ms: i64) {

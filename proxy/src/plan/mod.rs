@@ -4,6 +4,7 @@ mod active;
 mod layer;
 mod retired;
 mod sandbox;
+pub(crate) mod signed;
 mod store;
 
 pub(crate) use active::{ActivePlan, ActiveRoute};

@@ -14,12 +14,14 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sallygate_compiler::diagnostic::Diagnostics;
 use sallygate_compiler::plan::{CredentialReference, Plan};
-use sallygate_compiler::snapshot::{ConnectionSource, SandboxSpec};
+use sallygate_compiler::snapshot::{ConnectionSource, MoreTokens, SandboxSpec};
 use sallygate_compiler::table::RouteTable;
 use tokio::sync::watch;
 
 use super::layer::{Applied, Layer, LayerCells};
 use super::retired::Retired;
+use super::sandbox::{Parts, sha256};
+use super::signed::Ends;
 use super::{ActivePlan, Sandbox, Token};
 use crate::clock;
 use crate::credential::Cell;
@@ -136,6 +138,7 @@ pub struct Store {
     changes: watch::Sender<u64>,
     written: Mutex<Written>,
     retired: Retired,
+    ends: Arc<Ends>,
     /// Held from before files are read until they are in force.
     turn: Mutex<()>,
     metrics: Arc<Metrics>,
@@ -155,6 +158,7 @@ impl Store {
             changes: watch::channel(0).0,
             written: Mutex::default(),
             retired: Retired::default(),
+            ends: Arc::default(),
             turn: Mutex::default(),
             metrics,
         }
@@ -232,9 +236,10 @@ impl Store {
         let spec = SandboxSpec {
             id: id.clone(),
             profile: profile.into(),
-            token_sha256: Some(Token::of(token.as_bytes()).hash()),
+            token_sha256: Some(sha256(token.as_bytes())),
             sources: Vec::new(),
             expires_unix: Some(expires_unix),
+            more: MoreTokens::default(),
         };
         written.sessions.insert(id.clone(), spec);
         // Nothing about the plans changed, so this cannot fail for a plan that is in force.
@@ -252,7 +257,8 @@ impl Store {
     pub(crate) fn expire(&self, before_unix: i64, now_unix: i64) {
         let generation = self.generation.load();
         let expired = |at: i64| at > before_unix && at <= now_unix;
-        if generation.sandboxes.values().any(|s| s.expires_unix.is_some_and(expired)) {
+        let signed = self.ends.take_until(now_unix);
+        if signed || generation.sandboxes.values().any(|s| s.ends().any(expired)) {
             self.changes.send_replace(generation.number);
         }
     }
@@ -366,17 +372,11 @@ impl Store {
             if next.sandboxes.contains_key(spec.id.as_str()) {
                 continue;
             }
-            let sandbox = Arc::new(Sandbox {
-                id: spec.id.as_str().into(),
-                plan: Arc::clone(plan),
-                token: spec.token_sha256.map(Token::from_hash),
-                sources: spec.sources.clone(),
-                expires_unix: spec.expires_unix,
-                connections: Arc::clone(written.counts.entry(spec.id.clone()).or_default()),
-                approver: approver.cloned(),
-            });
-            if let Some(token) = sandbox.token {
-                next.tokens.insert(token, Arc::clone(&sandbox));
+            let connections = Arc::clone(written.counts.entry(spec.id.clone()).or_default());
+            let parts = Parts { plan, connections, approver, ends: &self.ends };
+            let sandbox = Arc::new(Sandbox::new(spec, parts));
+            for one in std::iter::once(&sandbox).chain(&sandbox.former) {
+                next.tokens.extend(one.token.map(|token| (token, Arc::clone(one))));
             }
             if !sandbox.sources.is_empty() {
                 next.sources.push(Arc::clone(&sandbox));
@@ -443,6 +443,7 @@ mod tests {
             token_sha256: None,
             sources: Vec::new(),
             expires_unix: None,
+            more: MoreTokens::default(),
         };
         let plans = BTreeMap::from([("p".to_owned(), plan)]);
         let input = Input { plans, sandboxes: vec![spec], connections: Vec::new() };

@@ -281,13 +281,13 @@ pub(crate) fn alive(
     let Some(sandbox) = generation.sandbox(id) else {
         return Err(Denial::new(Code::TokenRevoked, "the sandbox was revoked"));
     };
+    let Some(sandbox) = sandbox.proven_by(token) else {
+        return Err(Denial::new(Code::TokenRevoked, "the sandbox's token was replaced"));
+    };
     if sandbox.is_expired(clock::wall_seconds) {
         return Err(Denial::new(Code::TokenExpired, "the sandbox's identity has expired"));
     }
-    if sandbox.token != token {
-        return Err(Denial::new(Code::TokenRevoked, "the sandbox's token was replaced"));
-    }
-    Ok(Arc::clone(sandbox))
+    Ok(sandbox)
 }
 
 /// When the steps of an exchange were done.

@@ -11,14 +11,41 @@ use super::exchange::alive;
 use super::{Connection, Scope, TunnelScope};
 use crate::clock;
 use crate::denial::{Code, Denial};
+use crate::plan::signed::{self, Signers};
 use crate::plan::{Generation, Sandbox, Token};
 
 /// What a client says about itself in `Proxy-Authorization`.
 #[derive(Debug)]
 pub(crate) enum Presented {
     Nothing,
-    Bearer(Token),
-    Basic { id: String, token: Token },
+    Bearer(Shown),
+    Basic { id: String, token: Shown },
+}
+
+/// A token as a client shows it.
+#[derive(Debug)]
+pub(crate) struct Shown {
+    token: Token,
+    /// What may be a signed one.
+    signed: Option<zeroize::Zeroizing<String>>,
+}
+
+impl Shown {
+    fn new(text: &[u8]) -> Self {
+        let signed = std::str::from_utf8(text).ok().filter(|text| signed::looks_signed(text));
+        let signed = signed.map(|text| zeroize::Zeroizing::new(text.to_owned()));
+        Self { token: Token::of(text), signed }
+    }
+
+    /// The sandbox with this id, when the token is one that was signed for it. For an id that
+    /// nobody has as much is done as for any other.
+    fn proves(&self, id: &str, generation: &Generation) -> Option<Arc<Sandbox>> {
+        let known = generation.sandbox(id);
+        let signers = known.and_then(|sandbox| sandbox.signers.as_ref());
+        let key = signers.map_or([0; 32], Signers::key);
+        let token = signed::verify(self.signed.as_deref()?, key, id, clock::wall_seconds());
+        known?.proven_by(Some(token?))
+    }
 }
 
 /// The sandbox behind a request, or 407.
@@ -52,13 +79,14 @@ pub(crate) fn caller(
 ) -> Result<Arc<Sandbox>, Denial> {
     let unknown = || Denial::new(Code::ProxyAuthRequired, "the sandbox's id or token is not known");
     let sandbox = match presented {
-        Presented::Bearer(token) => generation.by_token(token).ok_or_else(unknown)?,
+        Presented::Bearer(shown) => bearer(shown, generation).ok_or_else(unknown)?,
         Presented::Basic { id, token } => basic(id, token, generation)?,
         Presented::Nothing => connection
             .peer
             .and_then(|ip| generation.by_source(ip))
             // Bound to an address *and* to a token: the address alone proves nothing.
-            .filter(|sandbox| sandbox.token.is_none())
+            .filter(|sandbox| sandbox.token.is_none() && sandbox.signers.is_none())
+            .cloned()
             .ok_or_else(|| {
                 Denial::new(
                     Code::ProxyAuthRequired,
@@ -74,20 +102,31 @@ pub(crate) fn caller(
     if sandbox.is_expired(clock::wall_seconds) {
         return Err(Denial::new(Code::TokenExpired, "the sandbox's identity has expired"));
     }
-    Ok(Arc::clone(sandbox))
+    Ok(sandbox)
 }
 
-fn basic<'a>(
-    id: &str,
-    token: &Token,
-    generation: &'a Generation,
-) -> Result<&'a Arc<Sandbox>, Denial> {
+fn bearer(shown: &Shown, generation: &Generation) -> Option<Arc<Sandbox>> {
+    if let Some(sandbox) = generation.by_token(&shown.token) {
+        return Some(Arc::clone(sandbox));
+    }
+    let id = signed::claimed(shown.signed.as_deref()?)?;
+    shown.proves(&id, generation)
+}
+
+fn basic(id: &str, shown: &Shown, generation: &Generation) -> Result<Arc<Sandbox>, Denial> {
     let known = generation.sandbox(id);
-    let expected = known.and_then(|s| s.token);
-    // An unknown id takes the same comparison as a known one: the answer's time tells nothing.
-    let matches = token.matches(&expected.unwrap_or(Token::from_hash([0; 32])));
+    let former = known.and_then(|sandbox| sandbox.former.as_ref());
+    // An unknown id takes the same comparisons as a known one: the answer's time tells nothing.
+    let matches = |sandbox: Option<&Arc<Sandbox>>| {
+        let expected = sandbox.and_then(|sandbox| sandbox.token);
+        let same = shown.token.matches(&expected.unwrap_or(Token::from_hash([0; 32])));
+        sandbox.filter(|_| same && expected.is_some()).cloned()
+    };
+    let (now, before) = (matches(known), matches(former));
+    if let Some(proven) = now.or(before).or_else(|| shown.proves(id, generation)) {
+        return Ok(proven);
+    }
     match known {
-        Some(sandbox) if matches && expected.is_some() => Ok(sandbox),
         None if generation.was_revoked(id) => {
             Err(Denial::new(Code::TokenRevoked, "the sandbox was revoked"))
         }
@@ -108,7 +147,7 @@ pub(crate) fn presented(value: Option<&[u8]>) -> Result<Presented, Denial> {
     let (scheme, rest) = value.split_at_checked(space).ok_or_else(unreadable)?;
     let rest = rest.trim_ascii();
     if scheme.eq_ignore_ascii_case(b"bearer") && !rest.is_empty() {
-        return Ok(Presented::Bearer(Token::of(rest)));
+        return Ok(Presented::Bearer(Shown::new(rest)));
     }
     if !scheme.eq_ignore_ascii_case(b"basic") {
         return Err(unreadable());
@@ -117,6 +156,6 @@ pub(crate) fn presented(value: Option<&[u8]>) -> Result<Presented, Denial> {
     let colon = pair.iter().position(|b| *b == b':').ok_or_else(unreadable)?;
     let (id, token) = pair.split_at_checked(colon).ok_or_else(unreadable)?;
     let id = std::str::from_utf8(id).map_err(|_| unreadable())?.to_owned();
-    let token = Token::of(token.get(1..).unwrap_or_default());
+    let token = Shown::new(token.get(1..).unwrap_or_default());
     Ok(Presented::Basic { id, token })
 }

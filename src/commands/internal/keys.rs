@@ -3,19 +3,19 @@
 
 /// One table of a file.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Section {
-    pub(super) title: &'static str,
-    pub(super) about: &'static str,
-    pub(super) keys: &'static [Key],
+pub(crate) struct Section {
+    pub(crate) title: &'static str,
+    pub(crate) about: &'static str,
+    pub(crate) keys: &'static [Key],
 }
 
 /// One key of a table.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Key {
-    pub(super) name: &'static str,
-    pub(super) kind: &'static str,
-    pub(super) default: &'static str,
-    pub(super) meaning: &'static str,
+pub(crate) struct Key {
+    pub(crate) name: &'static str,
+    pub(crate) kind: &'static str,
+    pub(crate) default: &'static str,
+    pub(crate) meaning: &'static str,
 }
 
 const fn key(
@@ -27,7 +27,7 @@ const fn key(
     Key { name, kind, default, meaning }
 }
 
-pub(super) const CONFIGURATION: &[Section] = &[
+pub(crate) const CONFIGURATION: &[Section] = &[
     Section {
         title: "(top)",
         about: "Keys before the first table. Each of the tables below is optional.",
@@ -106,7 +106,15 @@ pub(super) const CONFIGURATION: &[Section] = &[
     Section {
         title: "[control]",
         about: "The control service's API. Without this table none runs beside the proxy. Its database is `control.db` in `data_dir`, or what `DATABASE_URL` says.",
-        keys: &[key("listen", "address", "required", "TCP listener")],
+        keys: &[
+            key("listen", "address", "required", "TCP listener"),
+            key(
+                "trusted_proxies",
+                "list",
+                "`[]`",
+                "Address ranges of proxies in front of it: what they say in `X-Forwarded-For` counts",
+            ),
+        ],
     },
     Section {
         title: "[oidc]",
@@ -296,7 +304,7 @@ pub(super) const CONFIGURATION: &[Section] = &[
     },
 ];
 
-pub(super) const POLICY: &[Section] = &[
+pub(crate) const POLICY: &[Section] = &[
     Section {
         title: "(top)",
         about: "A request that nothing allows is refused.",

@@ -1,6 +1,6 @@
 //! What the program calls on itself, and generators for the documentation.
 
-mod keys;
+pub(crate) mod keys;
 mod reference;
 mod schema;
 

@@ -7,7 +7,7 @@ use super::{Common, One, Request, segment};
 use crate::exit::Outcome;
 
 const ALL: &str = "/v1/sandboxes";
-const COLUMNS: [&str; 5] = ["id", "profileId", "expiresAt", "revokedAt", "token"];
+const COLUMNS: [&str; 6] = ["id", "profileId", "expiresAt", "revokedAt", "token", "tokenExpiresAt"];
 
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
@@ -18,7 +18,9 @@ pub(crate) enum Command {
     /// Make a sandbox
     Create(Create),
     /// Give it a new token; the old one ends
-    Rotate(One),
+    Rotate(Rotate),
+    /// Sign a token that is good for a while
+    Sign(Sign),
     /// End it, and what it has in flight
     Revoke(One),
 }
@@ -34,8 +36,29 @@ pub(crate) struct Create {
     /// An address range whose connections are its own without a token
     #[arg(long = "source", value_name = "RANGE")]
     sources: Vec<String>,
+    /// A signed token instead, for so many seconds
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    signed: Option<u32>,
     #[command(flatten)]
     common: Common,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Rotate {
+    #[command(flatten)]
+    one: One,
+    /// Seconds for which the old token is good beside the new one
+    #[arg(long, value_name = "SECONDS", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=86_400))]
+    overlap: u32,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Sign {
+    #[command(flatten)]
+    one: One,
+    /// For so many seconds
+    #[arg(long = "for", value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    seconds: u32,
 }
 
 pub(crate) fn run(command: &Command) -> Outcome {
@@ -43,7 +66,14 @@ pub(crate) fn run(command: &Command) -> Outcome {
         Command::List(common) => common.list(ALL, &COLUMNS),
         Command::Get(one) => act(one, Method::GET, ""),
         Command::Create(options) => create(options),
-        Command::Rotate(one) => act(one, Method::POST, "/rotate-token"),
+        Command::Rotate(Rotate { one, overlap }) => {
+            act(one, Method::POST, &format!("/rotate-token?overlapSeconds={overlap}"))
+        }
+        Command::Sign(Sign { one: One { id, common }, seconds }) => {
+            let path = format!("{ALL}/{}/signed-tokens", segment(id)?);
+            let body = json!({ "ttlSeconds": seconds });
+            common.show(Request { method: Method::POST, path, body: Some(&body) }, &COLUMNS)
+        }
         Command::Revoke(one) => act(one, Method::POST, "/revoke"),
     }
 }
@@ -54,8 +84,13 @@ fn act(One { id, common }: &One, method: Method, rest: &str) -> Outcome {
 }
 
 fn create(options: &Create) -> Outcome {
-    let Create { profile, expires, sources, common } = options;
-    let body = json!({ "profileId": profile, "expiresAt": expires, "sources": sources });
+    let Create { profile, expires, sources, signed, common } = options;
+    let body = json!({
+        "profileId": profile,
+        "expiresAt": expires,
+        "sources": sources,
+        "signedTokenSeconds": signed,
+    });
     let path = ALL.to_owned();
     common.show(Request { method: Method::POST, path, body: Some(&body) }, &COLUMNS)
 }

@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use sallygate_compiler::diagnostic::Diagnostics;
 
 use crate::configuration;
+use crate::diagnostics::Format;
 use crate::exit::{Failure, Outcome};
 use crate::place::Place;
 use crate::{diagnostics, print};
@@ -40,19 +41,6 @@ pub(crate) struct CheckOptions {
     /// Output format
     #[arg(long, value_enum, default_value_t)]
     format: Format,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-enum Format {
-    /// The lines that are meant, with help
-    #[default]
-    Human,
-    /// One JSON array
-    Json,
-    /// Annotations of a GitHub workflow
-    Github,
-    /// SARIF 2.1.0, for code scanning
-    Sarif,
 }
 
 #[derive(Debug, clap::Args)]
@@ -91,13 +79,7 @@ fn check(options: &CheckOptions) -> Outcome {
         }
         Err(found) => (found, None),
     };
-    match options.format {
-        Format::Human if found.is_empty() => {}
-        Format::Human => print::raw(diagnostics::render(&found)),
-        Format::Json => print::data(found.to_json()),
-        Format::Github => print::raw(found.to_github()),
-        Format::Sarif => print::data(found.to_sarif()),
-    }
+    diagnostics::tell(&found, options.format);
     match (fine, options.format) {
         (Some(counts), Format::Human) => print::data(format_args!("ok: {counts}")),
         (Some(_), Format::Json | Format::Github | Format::Sarif) => {}

@@ -13,7 +13,17 @@ const shape = (api, schema, depth = 0) => {
     const entries = Object.entries(schema.properties);
     return Object.fromEntries(entries.map(([name, inner]) => [name, shape(api, inner, depth + 1)]));
   }
+  if (schema.enum) return schema.enum.join(" | ");
+  if (schema.const !== undefined) return schema.const;
+  const choices = (schema.anyOf ?? schema.oneOf ?? []).filter((one) => one.type !== "null");
+  if (choices.length > 0) {
+    const shapes = choices.map((one) => shape(api, one, depth + 1));
+    return shapes.length === 1 ? shapes[0] : { "one of": shapes };
+  }
   if (schema.items) return [shape(api, schema.items, depth + 1)];
+  if (schema.additionalProperties instanceof Object) {
+    return { "…": shape(api, schema.additionalProperties, depth + 1) };
+  }
   return [schema.type].flat().join(" or ") || "any";
 };
 const operation = (api, main, path, method, described) => {
@@ -22,6 +32,11 @@ const operation = (api, main, path, method, described) => {
   add(summary, "code", method.toUpperCase());
   add(summary, "code", ` ${path} `);
   add(summary, "span", described.summary ?? "");
+  if (described.deprecated) add(summary, "strong", " deprecated");
+  const needed = (described.security ?? []).flatMap((one) => Object.keys(one));
+  for (const name of needed) {
+    add(details, "p", `Needs: ${api.components.securitySchemes[name].description}`);
+  }
   for (const parameter of described.parameters ?? []) {
     add(details, "p", `${parameter.in} ${parameter.name}: ${parameter.description ?? ""}`);
   }

@@ -70,7 +70,7 @@ fn described<'t>(
         .summary(summary)
         .response::<200, axum::Json<Status>>()
         .response::<202, axum::Json<Status>>();
-    [400, 401, 404, 408, 413, 500, 503]
+    [400, 401, 404, 408, 413, 429, 500, 503]
         .into_iter()
         .fold(operation, |operation, status| operation.response_with_status(status))
 }
@@ -88,6 +88,7 @@ impl Refusals for TransformOperation<'_> {
             404 => self.response::<404, Problem>(),
             408 => self.response::<408, Problem>(),
             413 => self.response::<413, Problem>(),
+            429 => self.response::<429, Problem>(),
             500 => self.response::<500, Problem>(),
             _ => self.response::<503, Problem>(),
         }

@@ -4,6 +4,7 @@
 //! expires, which is a state of its own and no denial.
 
 mod ask;
+mod callback;
 mod decide;
 
 use super::{DomainError, Page, PageOf};
@@ -11,6 +12,7 @@ use crate::store::{Row, StoreError, Transaction, fetch_optional};
 use crate::values;
 
 pub use ask::{Standing, Wanted, ask, claim, standing};
+pub use callback::{Ledger, Taken, take};
 pub use decide::{Decision, Verdict, decide, decide_all};
 
 /// How long a request waits, and how long a yes for one request or a no stands.

@@ -42,12 +42,7 @@ pub async fn create(
     })?;
     let (method, fields) = form(definition, new.method)?;
     let mut issues = secrets::issues(fields, new.secrets, secrets::Wanted::All);
-    let admitted = definition.connection_config_schema.admit(new.config, "config");
-    if let Err(problems) = &admitted {
-        issues.extend(problems.iter().map(|p| {
-            Issue::new("INVALID_CONNECTION_CONFIG", p.path.to_string(), p.message.clone())
-        }));
-    }
+    issues.extend(config_issues(definition, new.config));
     if !issues.is_empty() {
         return Err(DomainError::invalid(issues));
     }
@@ -63,6 +58,16 @@ pub async fn create(
     let of = Of { organisation: new.organisation, id: &id };
     secrets::write(transaction, (act, vault), of, (fields, new.secrets)).await?;
     made(transaction, act, of).await
+}
+
+/// What the definition does not take of a connection's configuration.
+pub(super) fn config_issues(definition: &Definition, config: &Json) -> Vec<Issue> {
+    let admitted = definition.connection_config_schema.admit(config, "config");
+    let problems = admitted.err().unwrap_or_default().into_iter();
+    let issue = |p: sallygate_definitions::schema::Problem| {
+        Issue::new("INVALID_CONNECTION_CONFIG", p.path.to_string(), p.message)
+    };
+    problems.map(issue).collect()
 }
 
 /// The form with this id, or the only one.

@@ -2,6 +2,7 @@
 //!
 //! A connection of another organisation is as absent as one that never was.
 
+mod configure;
 mod consented;
 mod discard;
 mod failure;
@@ -21,12 +22,13 @@ use crate::credentials::Vault;
 use crate::store::{Row, StoreError, Topic, Transaction, fetch_optional, tell};
 use crate::values;
 
+pub use configure::configure;
 pub use consented::{Consented, keep_consented};
 pub use discard::{Discarded, drop_discarded, take_discarded};
 pub use failure::refuse;
 pub use form::{NewConnection, create};
 pub use installed::{Installed, attach, installation_of};
-pub use secrets::{CredentialView, Secrets, rotate};
+pub use secrets::{CredentialView, Secrets, opened, rotate};
 pub use wish::{Wish, check_wish};
 
 /// What an app's installation gives: minted for each scope, and kept until it ends.

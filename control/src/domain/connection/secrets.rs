@@ -97,6 +97,31 @@ pub async fn rotate(
     Ok(after)
 }
 
+/// What was typed into the form of a connection, by the name of the field.
+pub async fn opened(
+    transaction: &mut dyn Transaction,
+    (registry, vault): (&Registry, &Vault),
+    connection: &Connection,
+) -> Result<Secrets, DomainError> {
+    let target = target::find(transaction, &connection.target_key).await?;
+    let Some(definition) = registry.find(&target.definition) else { return Ok(Secrets::new()) };
+    let (_, fields) = form::form(definition, Some(&connection.method))?;
+    let mut opened = Secrets::new();
+    for field in fields {
+        let sql = "SELECT id, key_version, ciphertext FROM credentials \
+                   WHERE connection_id = $1 AND secret_type = $2 AND slot_key = $3";
+        let slot = field.slot_key.as_deref().unwrap_or_default();
+        let values = values![&connection.id, field.secret_type.as_str(), slot];
+        let Some(mut row) = fetch_optional(transaction, sql, values).await? else { continue };
+        let id = row.text()?;
+        let sealed = Sealed { key_version: row.integer()?, ciphertext: row.bytes()? };
+        let place = Place { table: "credentials", row: &id, column: "ciphertext" };
+        let secret = vault.open(transaction, &connection.organisation, place, &sealed).await?;
+        opened.insert(field.name.clone(), secret);
+    }
+    Ok(opened)
+}
+
 pub(super) async fn write(
     transaction: &mut dyn Transaction,
     (act, vault): (&Act, &Vault),

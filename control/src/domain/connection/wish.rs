@@ -4,8 +4,9 @@ use sallygate_definitions::Registry;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
+use super::form::config_issues;
 use super::{Of, Status, find};
-use crate::domain::{DomainError, Fault, Issue, check, target};
+use crate::domain::{DomainError, Fault, check, target};
 use crate::store::Transaction;
 
 /// A connection that is wanted, as it is kept until whoever consents comes back. No secret.
@@ -57,12 +58,7 @@ pub async fn check_wish(
     if let Some(id) = &wish.reconnect {
         reconnectable(transaction, (organisation, id), wish).await?;
     }
-    let admitted = definition.connection_config_schema.admit(&wish.config, "config");
-    let problems = admitted.err().unwrap_or_default().into_iter();
-    let issue = |p: sallygate_definitions::schema::Problem| {
-        Issue::new("INVALID_CONNECTION_CONFIG", p.path.to_string(), p.message)
-    };
-    let issues: Vec<_> = problems.map(issue).collect();
+    let issues = config_issues(definition, &wish.config);
     if issues.is_empty() { Ok(()) } else { Err(DomainError::invalid(issues)) }
 }
 

@@ -18,7 +18,7 @@ use crate::values;
 
 pub use canary::{Canary, abort_canary, promote_canary, publish_canary};
 pub use publish::{InForceOf, Published, all_in_force, in_force_of, plan, publish};
-pub use republish::republish;
+pub use republish::{republish, republish_bound};
 pub use snapshot::{Compiled, Draft, DraftBinding, Whose, compile};
 pub use table::{Which, table};
 pub use version::{Version, add_version, draft_of, find_version, list_versions};

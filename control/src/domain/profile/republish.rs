@@ -1,4 +1,5 @@
-//! A target changed: what is in force over it is compiled again, in the same transaction.
+//! A target or a connection changed: what is in force over it is compiled again, in the same
+//! transaction.
 //!
 //! INVARIANT: no plan stays in force that says what the operator took away. One that no longer
 //! compiles is withdrawn until it does, or another version is published. A disabled target is the
@@ -13,7 +14,7 @@ use super::{Canary, Profile, find};
 use crate::domain::audit::{self, Change};
 use crate::domain::target::Enabled;
 use crate::domain::{Act, DomainError, Fault, Issue};
-use crate::store::{Topic, Transaction, tell};
+use crate::store::{Row, Topic, Transaction, tell};
 use crate::values;
 use sallygate_definitions::Registry;
 
@@ -31,7 +32,30 @@ pub async fn republish(
                AND b.version IN (p.published_version, p.canary_version) \
                JOIN connections c ON c.id = b.connection_id \
                WHERE c.target_key = $1 ORDER BY p.organisation_id, p.id";
-    for mut row in transaction.fetch(sql, values![target_key]).await? {
+    let rows = transaction.fetch(sql, values![target_key]).await?;
+    each(transaction, (act, registry), rows).await
+}
+
+/// Compiles every published version again that binds this connection.
+pub async fn republish_bound(
+    transaction: &mut dyn Transaction,
+    (act, registry): (&Act, &Registry),
+    connection: &str,
+) -> Result<(), DomainError> {
+    let sql = "SELECT DISTINCT p.organisation_id, p.id FROM profiles p \
+               JOIN bindings b ON b.profile_id = p.id \
+               AND b.version IN (p.published_version, p.canary_version) \
+               WHERE b.connection_id = $1 ORDER BY p.organisation_id, p.id";
+    let rows = transaction.fetch(sql, values![connection]).await?;
+    each(transaction, (act, registry), rows).await
+}
+
+async fn each(
+    transaction: &mut dyn Transaction,
+    (act, registry): (&Act, &Registry),
+    rows: Vec<Row>,
+) -> Result<(), DomainError> {
+    for mut row in rows {
         let (organisation, id) = (row.text()?, row.text()?);
         let profile = find(transaction, (&organisation, &id)).await?;
         again(transaction, (act, registry), &profile).await?;

@@ -1,18 +1,21 @@
 //! Sandboxes: running identities. Their tokens are shown once and kept as hashes.
 
+mod token;
+
 use ipnet::IpNet;
+use sallygate_compiler::snapshot::Signer;
 use serde_json::json;
 
 use super::audit::{self, Change};
 use super::target::check_revision;
 use super::{Act, DomainError, Issue, Page, PageOf, profile};
+use crate::credentials::Vault;
 use crate::id::IdKind;
 use crate::store::{Row, StoreError, Topic, Transaction, fetch_optional, tell};
-use crate::token::{is_whole, mint, sha256};
 use crate::values;
 
-/// What the tokens of sandboxes begin with.
-const PREFIX: &str = "sgt_";
+pub use token::{OVERLAP_SECONDS_MAX, Shown, TokenKind, identify, rotate, sign};
+
 /// Addresses of one sandbox.
 const SOURCES_MAX: usize = 16;
 
@@ -36,14 +39,15 @@ pub struct NewSandbox<'n> {
     pub profile: &'n str,
     pub sources: &'n [String],
     pub expires_ms: Option<i64>,
+    pub token: TokenKind,
 }
 
 /// Makes a sandbox of a profile that is in force; the token is shown now and never again.
 pub async fn create(
     transaction: &mut dyn Transaction,
-    act: &Act,
+    (act, vault): (&Act, &Vault),
     new: NewSandbox<'_>,
-) -> Result<(Sandbox, String), DomainError> {
+) -> Result<(Sandbox, Shown), DomainError> {
     let of = profile::find(transaction, (new.organisation, new.profile)).await?;
     if of.published_version.is_none() {
         let message = format!("profile `{}` has no version in force", of.name);
@@ -66,10 +70,18 @@ pub async fn create(
     let values =
         values![&sandbox.id, new.organisation, new.profile, texts, act.now_ms, new.expires_ms,];
     transaction.execute(sql, values).await?;
-    let token = new_token(transaction, act, &sandbox.id).await?;
+    // Also one that gets a signed token has one that nobody sees: without any, its address alone
+    // would prove it.
+    let text = token::new_token(transaction, act, &sandbox.id).await?;
     let after = json!({ "profileId": sandbox.profile, "expiresAt": sandbox.expires_ms });
     changed(transaction, act, (&sandbox, "sandbox.create"), Some(after)).await?;
-    Ok((sandbox, token))
+    match new.token {
+        TokenKind::Stored => Ok((sandbox, Shown { text, expires_ms: None })),
+        TokenKind::Signed(seconds) => {
+            let of = (new.organisation, sandbox.id.as_str());
+            sign(transaction, (act, vault), of, seconds).await
+        }
+    }
 }
 
 fn check_expiry(act: &Act, expires_ms: Option<i64>) -> Result<(), DomainError> {
@@ -96,35 +108,6 @@ fn sources(texts: &[String]) -> Result<Vec<IpNet>, DomainError> {
         }
     }
     if issues.is_empty() { Ok(nets) } else { Err(DomainError::invalid(issues)) }
-}
-
-async fn new_token(
-    transaction: &mut dyn Transaction,
-    act: &Act,
-    sandbox: &str,
-) -> Result<String, DomainError> {
-    let token = mint(PREFIX).map_err(|_| DomainError::randomness())?;
-    let id = act.new_id(IdKind::SandboxToken)?.to_string();
-    let sql = "INSERT INTO sandbox_tokens (id, sandbox_id, sha256, created_at) \
-               VALUES ($1, $2, $3, $4)";
-    transaction.execute(sql, values![id, sandbox, sha256(&token), act.now_ms]).await?;
-    Ok(token)
-}
-
-/// Gives a new token; the old one ends at once.
-pub async fn rotate(
-    transaction: &mut dyn Transaction,
-    act: &Act,
-    of: (&str, &str),
-) -> Result<(Sandbox, String), DomainError> {
-    let sandbox = live(transaction, act, of).await?;
-    let sql = "DELETE FROM sandbox_tokens WHERE sandbox_id = $1";
-    transaction.execute(sql, values![&sandbox.id]).await?;
-    let token = new_token(transaction, act, &sandbox.id).await?;
-    let sql = "UPDATE sandboxes SET revision = revision + 1 WHERE id = $1";
-    transaction.execute(sql, values![&sandbox.id]).await?;
-    changed(transaction, act, (&sandbox, "sandbox.rotate"), None).await?;
-    Ok((find(transaction, of).await?, token))
 }
 
 /// Ends it: what it has in flight ends within a second.
@@ -213,11 +196,24 @@ pub async fn list(
     Ok(page.cut(items, |sandbox: &Sandbox| sandbox.id.clone()))
 }
 
-/// A sandbox that may run, with the hash of its token.
+/// A sandbox that may run, with what proves it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Live {
     pub sandbox: Sandbox,
     pub token_sha256: Vec<u8>,
+    /// The hash of the token before, and until when it is good.
+    pub former: Option<(Vec<u8>, i64)>,
+    generation: i64,
+    signing_key: Option<[u8; 32]>,
+}
+
+impl Live {
+    /// Whose signed tokens are good; `None`: nothing was ever signed for it.
+    pub fn signer(&self) -> Option<Signer> {
+        let former_until_unix = self.former.as_ref().map(|(_, until)| until.div_euclid(1000));
+        let (public_key, generation) = (self.signing_key?, self.generation);
+        Some(Signer { public_key, generation, former_until_unix })
+    }
 }
 
 /// A sandbox that may run, of whichever organisation.
@@ -227,28 +223,15 @@ pub async fn find_live(
     now_ms: i64,
 ) -> Result<Option<Live>, DomainError> {
     let sql = "SELECT s.id, s.organisation_id, s.profile_id, s.sources, s.created_at, \
-               s.expires_at, s.revoked_at, s.revision, t.sha256 FROM sandboxes s \
-               JOIN sandbox_tokens t ON t.sandbox_id = s.id \
+               s.expires_at, s.revoked_at, s.revision, t.sha256, f.sha256, f.expires_at, \
+               s.token_generation, k.public_key FROM sandboxes s \
+               JOIN sandbox_tokens t ON t.sandbox_id = s.id AND t.expires_at IS NULL \
+               LEFT JOIN sandbox_tokens f ON f.sandbox_id = s.id AND f.expires_at > $2 \
+               LEFT JOIN signing_keys k ON k.id = s.signing_key_id \
                WHERE s.id = $1 AND s.revoked_at IS NULL \
                AND (s.expires_at IS NULL OR s.expires_at > $2)";
     let row = fetch_optional(transaction, sql, values![id, now_ms]).await?;
     Ok(row.map(live_of).transpose()?)
-}
-
-/// The sandbox that may run and has this token. The table is keyed by the hash, so the look-up says
-/// nothing about tokens.
-pub async fn identify(
-    transaction: &mut dyn Transaction,
-    token: &str,
-    now_ms: i64,
-) -> Result<Option<Sandbox>, DomainError> {
-    if !is_whole(PREFIX, token) {
-        return Ok(None);
-    }
-    let sql = "SELECT sandbox_id FROM sandbox_tokens WHERE sha256 = $1";
-    let row = fetch_optional(transaction, sql, values![sha256(token)]).await?;
-    let Some(mut row) = row else { return Ok(None) };
-    Ok(find_live(transaction, &row.text()?, now_ms).await?.map(|live| live.sandbox))
 }
 
 /// Every sandbox that may run.
@@ -257,8 +240,11 @@ pub async fn all_live(
     now_ms: i64,
 ) -> Result<Vec<Live>, DomainError> {
     let sql = "SELECT s.id, s.organisation_id, s.profile_id, s.sources, s.created_at, \
-               s.expires_at, s.revoked_at, s.revision, t.sha256 FROM sandboxes s \
-               JOIN sandbox_tokens t ON t.sandbox_id = s.id \
+               s.expires_at, s.revoked_at, s.revision, t.sha256, f.sha256, f.expires_at, \
+               s.token_generation, k.public_key FROM sandboxes s \
+               JOIN sandbox_tokens t ON t.sandbox_id = s.id AND t.expires_at IS NULL \
+               LEFT JOIN sandbox_tokens f ON f.sandbox_id = s.id AND f.expires_at > $1 \
+               LEFT JOIN signing_keys k ON k.id = s.signing_key_id \
                WHERE s.revoked_at IS NULL AND (s.expires_at IS NULL OR s.expires_at > $1) \
                ORDER BY s.id";
     let rows = transaction.fetch(sql, values![now_ms]).await?;
@@ -267,7 +253,12 @@ pub async fn all_live(
 
 fn live_of(mut row: Row) -> Result<Live, StoreError> {
     let sandbox = read(&mut row)?;
-    Ok(Live { sandbox, token_sha256: row.bytes()? })
+    let (token_sha256, former) = (row.bytes()?, row.optional_bytes()?);
+    let former = former.zip(row.optional_integer()?);
+    let generation = row.integer()?;
+    let key = row.optional_bytes()?.map(TryInto::try_into).transpose();
+    let signing_key = key.map_err(|_| StoreError::Shape)?;
+    Ok(Live { sandbox, token_sha256, former, generation, signing_key })
 }
 
 fn sandbox(mut row: Row) -> Result<Sandbox, StoreError> {
