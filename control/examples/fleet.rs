@@ -245,11 +245,26 @@ async fn measure(count: usize, rounds: usize) -> Outcome<()> {
         live = count_live(&fleet).await?;
     }
     println!("{live} proxies are live after {:.1} s", began.elapsed().as_secs_f64());
+    published(&fleet, &publish, rounds).await?;
+    fleet.ask("POST", &publish, json!({ "version": 1 })).await?;
+    if let Some(proxy) = proxies.first() {
+        print("a credential", &mut fleet.resolved(proxy, (&profile, &connection)).await?);
+    }
+    println!(
+        "control: {} MiB resident, {} MiB at most",
+        control.memory("VmRSS:")?,
+        control.memory("VmHWM:")?
+    );
+    Ok(())
+}
+
+/// Publishes one version and then the other, and prints how long it took to reach all.
+async fn published(fleet: &Fleet, publish: &str, rounds: usize) -> Outcome<()> {
     let (mut all, mut acknowledgements) = (Vec::new(), Vec::new());
     for round in 0..rounds {
         let body = json!({ "version": round % 2 + 1 });
         let before = Instant::now();
-        let published = fleet.ask("POST", &publish, body).await?;
+        let published = fleet.ask("POST", publish, body).await?;
         let acknowledged = before.elapsed();
         if published.get("acknowledged") != Some(&json!(true)) {
             return Err(format!("not acknowledged: {published}").into());
@@ -268,15 +283,6 @@ async fn measure(count: usize, rounds: usize) -> Outcome<()> {
     }
     print("publish to applied", &mut all);
     print("publish to acknowledged by all", &mut acknowledgements);
-    fleet.ask("POST", &publish, json!({ "version": 1 })).await?;
-    if let Some(proxy) = proxies.first() {
-        print("a credential", &mut fleet.resolved(proxy, (&profile, &connection)).await?);
-    }
-    println!(
-        "control: {} MiB resident, {} MiB at most",
-        control.memory("VmRSS:")?,
-        control.memory("VmHWM:")?
-    );
     Ok(())
 }
 
