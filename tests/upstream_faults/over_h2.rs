@@ -110,7 +110,8 @@ async fn serve_once_each(
                 let Some(Ok((_, mut respond))) = connection.accept().await else { return };
                 respond.send_response(http::Response::new(()), true).expect("a stream");
                 connection.graceful_shutdown();
-                while connection.accept().await.is_some() {}
+                // However it ends: a reset is told again and again.
+                while let Some(Ok(_)) = connection.accept().await {}
                 return ended.notify_one();
             }
             let mut head = Vec::new();
