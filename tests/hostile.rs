@@ -7,13 +7,14 @@
 #[path = "hostile/mod.rs"]
 mod rig;
 
-use rig::arena::SANDBOX;
+use rig::arena::{Arena, SANDBOX, Setup, Target};
 use rig::client::Client;
 use rig::corpus::{self, Case};
 use rig::invariants::{self, Before};
 use rig::run::play;
 use rig::shown;
 use rig::stage::Stage;
+use rig::upstream::{Upstream, ok};
 
 /// Plays every case of a file and reports all that failed at once.
 fn play_file(name: &str) {
@@ -101,6 +102,57 @@ fn a_path_has_one_reading() {
 #[test]
 fn an_answer_is_whole_or_an_error() {
     play_file("r-responses.toml");
+}
+
+/// Rows of the list of attacks on the data plane, by their group.
+const ROWS: [(char, &[u8]); 10] = [
+    ('A', &[1, 2, 3, 4, 5, 6, 7, 10, 11, 12, 13, 14, 15, 16, 18, 19, 20, 21, 22]),
+    ('B', &[1, 2, 3, 5, 6, 8, 9, 10, 11, 12, 13, 15, 16, 17]),
+    ('C', &[1, 2, 3, 4, 5, 6, 8, 9, 11, 12, 13, 14, 15, 16, 17]),
+    ('D', &[1, 2, 4, 5, 6, 7, 8, 9, 10, 12, 13, 14, 15, 16]),
+    ('E', &[1, 2, 3, 4, 6, 7, 8, 9, 10, 11, 12, 13]),
+    ('F', &[1, 2, 3, 4, 5, 6, 8, 9, 10, 11, 13, 15, 16, 17, 18, 19, 20, 21]),
+    ('G', &[1, 2, 3, 4, 5, 6, 8, 9, 10, 11, 13, 14, 15]),
+    ('H', &[1, 2, 3, 4, 5, 7, 9, 10, 11, 12, 13, 14, 16, 17, 18]),
+    ('P', &[1, 3, 4, 5, 7, 9, 10, 11]),
+    ('R', &[1, 3, 4, 6, 7, 8, 9, 10, 11, 13, 14, 15, 16]),
+];
+
+#[test]
+fn every_row_of_the_list_of_attacks_is_played_or_tested_elsewhere() {
+    let mut found: Vec<String> = Vec::new();
+    for name in corpus::files() {
+        found.extend(corpus::read(&name).0.cases.iter().map(|case| case.row().to_owned()));
+    }
+    for row in corpus::elsewhere() {
+        let (file, test) = row.test.split_once("::").expect("a file and a test");
+        let text = std::fs::read_to_string(file).unwrap_or_else(|e| panic!("{file}: {e}"));
+        assert!(text.contains(&format!("fn {test}(")), "{}: no test {}", row.id, row.test);
+        assert!(!found.contains(&row.id), "{} is played as well", row.id);
+        found.push(row.id);
+    }
+    let rows =
+        ROWS.iter().flat_map(|(group, rows)| rows.iter().map(move |n| format!("{group}{n:02}")));
+    let missing: Vec<String> = rows.filter(|row| !found.contains(row)).collect();
+    assert!(missing.is_empty(), "neither played nor tested: {missing:?}");
+}
+
+#[test]
+fn a_proxy_that_the_environment_names_is_not_used() {
+    let ca = rig::scene::provider_and_ca();
+    let upstream = Upstream::tls(ca.server(&["alpha.test"]), ok());
+    let parent = Upstream::listen("127.0.0.1", None, ok());
+    let url = format!("http://{}", parent.address);
+    let names =
+        ["http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"];
+    let arena = Arena::start(Setup {
+        targets: vec![Target::bound("alpha", upstream.address, ca.pem(), "{ name = \"all\" },")],
+        variables: names.map(|name| (name.to_owned(), url.clone())).to_vec(),
+        ..Setup::default()
+    });
+    assert_eq!(arena.fetch("alpha.test", "/"), 200);
+    assert_eq!(upstream.seen(|seen| seen.requests.len()), 1);
+    assert_eq!(parent.seen(|seen| seen.connections), 0);
 }
 
 #[test]

@@ -174,6 +174,69 @@ fn a_request_whose_trailers_are_all_removed_ends_as_if_it_had_none() {
     assert!(bytes.ends_with(b"5\r\nhello\r\n0\r\n\r\n"), "{}", rig::shown(&bytes));
 }
 
+/// An exchange that is on record has given its stream back to the pool.
+fn wait_for_records(scene: &Scene, exchanges: usize) {
+    let lines = scene.arena.tail.since(0, |lines| lines.len() >= exchanges);
+    assert!(lines.len() >= exchanges, "{exchanges} exchanges are not on record");
+}
+
+/// What an upstream of HTTP/1 gets of requests over HTTP/2 with these fields in front.
+fn posted_over_h2(fields: &[(&'static str, &'static str)]) -> String {
+    let trailers = [
+        ("x-checksum", "5d1f"),
+        ("authorization", "Bearer mine"),
+        ("cookie", "mine=1"),
+        ("x-api-key", "mine"),
+        ("proxy-authorization", "Bearer mine"),
+        ("content-length", "9"),
+        ("x-forwarded-for", "mine"),
+    ];
+    let scene = Scene::http(Box::new(plain));
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    runtime.block_on(async {
+        let mut sender = fetch::open(&scene.arena, "faulty.test").await;
+        for sent in 1..=2 {
+            let status = fetch::post(&mut sender, "faulty.test", fields, &trailers).await;
+            assert_eq!(status, 200);
+            wait_for_records(&scene, sent);
+        }
+    });
+    let (bytes, connections) = scene.faulty.seen(|seen| (seen.bytes.clone(), seen.connections));
+    // The first one is that by which the upstream was asked what it speaks.
+    assert_eq!(connections, 1, "what had trailers serves the next request");
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    assert!(!text.contains("mine"), "{text}");
+    text
+}
+
+#[test]
+fn trailers_of_a_request_over_http2_follow_its_body_and_no_credential_does() {
+    let announced = posted_over_h2(&[("trailer", "x-checksum, authorization")]);
+    let unannounced = posted_over_h2(&[]);
+    for text in [&announced, &unannounced] {
+        let ends = text.matches("\r\n0\r\nx-checksum: 5d1f\r\n\r\n").count();
+        assert_eq!(ends, 2, "{text}");
+    }
+    assert!(announced.contains("\r\ntrailer: x-checksum\r\n"), "{announced}");
+    assert!(!unannounced.to_lowercase().contains("\r\ntrailer"), "{unannounced}");
+}
+
+#[test]
+fn a_length_that_was_given_over_http2_is_kept_and_no_trailers_follow_it() {
+    let text = posted_over_h2(&[("content-length", "5")]);
+    assert_eq!(text.matches("\r\n\r\nhello").count(), 2, "{text}");
+    assert!(!text.contains("x-checksum"), "{text}");
+}
+
+/// Takes the whole of a request and says that it came over HTTP/2.
+async fn accept_h2(mut body: h2::RecvStream, mut respond: h2::server::SendResponse<bytes::Bytes>) {
+    while let Some(Ok(data)) = body.data().await {
+        body.flow_control().release_capacity(data.len()).expect("an open window");
+    }
+    let answer = http::Response::builder().status(202).header("x-spoke", "h2").body(());
+    respond.send_response(answer.expect("an answer"), true).expect("a stream");
+}
+
 /// A TLS server with both protocols; says over each which one it was.
 async fn speak_both(listener: tokio::net::TcpListener, config: Arc<rustls::ServerConfig>) {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -184,25 +247,25 @@ async fn speak_both(listener: tokio::net::TcpListener, config: Arc<rustls::Serve
             let mut tls = acceptor.accept(socket).await.expect("TLS from the proxy");
             if tls.get_ref().1.alpn_protocol() == Some(b"h2") {
                 let mut connection = h2::server::handshake(tls).await.expect("HTTP/2");
-                while let Some(Ok((_, mut respond))) = connection.accept().await {
-                    let answer = http::Response::builder().header("x-spoke", "h2").body(());
-                    respond.send_response(answer.expect("an answer"), true).expect("a stream");
+                while let Some(Ok((request, respond))) = connection.accept().await {
+                    tokio::spawn(accept_h2(request.into_body(), respond));
                 }
                 return;
             }
             let mut seen = Vec::new();
             while !seen.ends_with(b"0\r\nx-checksum: 5d1f\r\n\r\n") {
-                seen.push(tls.read_u8().await.expect("trailers"));
+                let Ok(byte) = tls.read_u8().await else { return };
+                seen.push(byte);
             }
-            let answer = b"HTTP/1.1 200 OK\r\nX-Spoke: h1\r\nContent-Length: 0\r\n\r\n";
+            let answer = b"HTTP/1.1 201 OK\r\nX-Spoke: h1\r\nContent-Length: 0\r\n\r\n";
             tls.write_all(answer).await.expect("a proxy that reads");
             tls.flush().await.expect("a proxy that reads");
         });
     }
 }
 
-#[test]
-fn a_request_that_announces_trailers_goes_where_they_can_follow() {
+/// A proxy in front of such a server.
+fn both() -> (Scene, tokio::runtime::Runtime) {
     let ca = provider_and_ca();
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let bound = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0"));
@@ -211,12 +274,33 @@ fn a_request_that_announces_trailers_goes_where_they_can_follow() {
     let mut config = (*ca.server(&["faulty.test"])).clone();
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     runtime.spawn(speak_both(listener, Arc::new(config)));
-    let scene = Scene::elsewhere(&ca, address);
+    (Scene::elsewhere(&ca, address), runtime)
+}
+
+#[test]
+fn a_request_that_announces_trailers_goes_where_they_can_follow() {
+    let (scene, _runtime) = both();
     let text = raw(&scene, &get("TE: trailers\r\n"));
     assert!(text.contains("x-spoke: h2\r\n"), "{text}");
     let post = CHUNKED_POST.replace("\r\nHost", "\r\nTE: trailers\r\nHost");
     let text = raw(&scene, &format!("{post}5\r\nhello\r\n0\r\nX-Checksum: 5d1f\r\n\r\n"));
     assert!(text.to_lowercase().contains("x-spoke: h1\r\n"), "{text}");
+}
+
+/// The status says which protocol the server was spoken to in; gRPC is HTTP/2 whatever it announces.
+#[test]
+fn a_request_over_http2_that_announces_trailers_goes_where_they_can_follow() {
+    let (scene, runtime) = both();
+    runtime.block_on(async {
+        let mut sender = fetch::open(&scene.arena, "faulty.test").await;
+        let trailer = ("trailer", "x-checksum");
+        let grpc = ("content-type", "application/grpc");
+        for (fields, status) in [(&[][..], 202), (&[trailer], 201), (&[trailer, grpc], 202)] {
+            let trailers = [("x-checksum", "5d1f")];
+            let answered = fetch::post(&mut sender, "faulty.test", fields, &trailers).await;
+            assert_eq!(answered, status, "{fields:?}");
+        }
+    });
 }
 
 /// What is broken must not be found by anybody else: neither its stream nor its bytes.
@@ -237,12 +321,14 @@ fn a_stream_on_which_framing_broke_never_serves_again() {
             plain(connection, request)
         }));
         assert_eq!(scene.arena.fetch("faulty.test", "/before"), 200);
+        wait_for_records(&scene, 1);
         let mut client = scene.ask(&get(""));
         client.answer(false);
-        for _ in 0..3 {
+        for asked in 1..=3 {
             let mut next = scene.ask("GET /after HTTP/1.1\r\nHost: faulty.test\r\n\r\n");
             let answer = next.answer(false).expect("an answer");
             assert_eq!((answer.status, &answer.body[..]), (200, &b"ok\n"[..]), "{broken}");
+            wait_for_records(&scene, 2 + asked);
         }
         let connections = scene.faulty.seen(|seen| seen.connections);
         assert_eq!(connections, 2, "{broken}");
@@ -265,6 +351,7 @@ fn only_what_is_safe_to_repeat_is_sent_again_when_a_pooled_stream_dies() {
             plain(connection, request)
         }));
         assert_eq!(scene.arena.fetch("faulty.test", "/before"), 200);
+        wait_for_records(&scene, 1);
         let mut client = scene.ask(request);
         let answer = client.answer(false).expect("an answer");
         assert_eq!(answer.status, status, "{request}");

@@ -29,8 +29,8 @@ pub(crate) struct Target {
     pub(crate) routes: String,
     /// More lines of the target's table.
     pub(crate) extra: String,
-    /// The range that it may use although it is refused by default; all of loopback when empty.
-    pub(crate) ranges: &'static str,
+    /// The ranges that it may use although they are refused by default; all of loopback when empty.
+    pub(crate) ranges: &'static [&'static str],
 }
 
 impl Target {
@@ -64,6 +64,8 @@ pub(crate) struct Setup {
     /// More of config.toml and of policy.toml.
     pub(crate) config: String,
     pub(crate) policy: String,
+    /// The environment of the proxy.
+    pub(crate) variables: Vec<(String, String)>,
 }
 
 /// A sandbox's token; the bound one belongs to an address that no test has.
@@ -112,7 +114,7 @@ impl Arena {
         }
         std::fs::write(at("policy.toml"), policy(&setup, &tokens)).expect("a file");
         std::fs::write(at("config.toml"), config(&setup)).expect("a file");
-        let process = Process::start(&at("config.toml"));
+        let process = Process::start_with(&at("config.toml"), &setup.variables);
         let operator = std::fs::read_to_string(at("operator.token")).expect("an operator token");
         let tail = Tail::follow(process.admin, operator.trim());
         let (open_files, memory_kib) = (process.open_files(), process.memory_kib());
@@ -196,11 +198,11 @@ fn config(setup: &Setup) -> String {
     for target in &setup.targets {
         let Target { name, base_url, extra, .. } = target;
         let inject = if target.secret.is_some() { "bearer" } else { "none" };
-        let ranges = if target.ranges.is_empty() { "127.0.0.0/8" } else { target.ranges };
+        let ranges = if target.ranges.is_empty() { &["127.0.0.0/8"] } else { target.ranges };
         write!(
             toml,
             "[targets.{name}]\ndefinition = \"generic::http-api\"\nbase_url = \"{base_url}\"\n\
-             inject = \"{inject}\"\nallow_ranges = [\"{ranges}\"]\n{extra}\n"
+             inject = \"{inject}\"\nallow_ranges = {ranges:?}\n{extra}\n"
         )
         .expect("writing to a string");
         if let Some(address) = target.address {

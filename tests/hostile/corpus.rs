@@ -190,6 +190,11 @@ impl Expect {
 }
 
 impl Case {
+    /// The row that it belongs to.
+    pub(crate) fn row(&self) -> &str {
+        self.id.get(..3).expect("a letter and two digits")
+    }
+
     pub(crate) fn expected(&self) -> Vec<Expect> {
         self.expect.split(' ').map(Expect::read).collect()
     }
@@ -239,6 +244,46 @@ impl Case {
         let reached = self.expected().into_iter().filter(|expect| expect.reaches_upstream());
         self.upstream.unwrap_or_else(|| reached.count())
     }
+}
+
+/// A row of the list of attacks that is tested elsewhere.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Row {
+    pub(crate) id: String,
+    /// Why no case stands for it.
+    #[serde(rename = "because")]
+    _because: String,
+    /// `file::test`.
+    pub(crate) test: String,
+}
+
+/// `tests/corpus/elsewhere.toml`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Elsewhere {
+    #[serde(rename = "about")]
+    _about: String,
+    #[serde(rename = "row")]
+    rows: Vec<Row>,
+}
+
+const ELSEWHERE: &str = "elsewhere.toml";
+
+/// The names of all files of cases.
+pub(crate) fn files() -> Vec<String> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus");
+    let files = std::fs::read_dir(directory).expect("the corpus");
+    let names = files.map(|file| file.expect("a file").file_name().to_string_lossy().into_owned());
+    names.filter(|name| name != ELSEWHERE).collect()
+}
+
+/// What is tested elsewhere.
+pub(crate) fn elsewhere() -> Vec<Row> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus").join(ELSEWHERE);
+    let text = std::fs::read_to_string(path).expect("a file of the corpus");
+    let read: Elsewhere = toml::from_str(&text).unwrap_or_else(|e| panic!("{ELSEWHERE}: {e}"));
+    read.rows
 }
 
 /// Reads `tests/corpus/<name>.toml`. The second number is how many cases the text has, counted

@@ -44,3 +44,26 @@ pub(crate) async fn get(
     }
     (status, body, stream.trailers().await.expect("an end").unwrap_or_default())
 }
+
+/// The status of a POST whose body comes in two pieces, with these fields in front and behind.
+pub(crate) async fn post(
+    sender: &mut SendRequest<bytes::Bytes>,
+    host: &str,
+    fields: &[(&'static str, &'static str)],
+    trailers: &[(&'static str, &'static str)],
+) -> u16 {
+    let mut request = http::Request::post(format!("https://{host}/x"));
+    for (name, value) in fields {
+        request = request.header(*name, *value);
+    }
+    let request = request.body(()).expect("a request");
+    let (answer, mut body) = sender.send_request(request, false).expect("a stream");
+    body.send_data("hel".into(), false).expect("an open stream");
+    body.send_data("lo".into(), false).expect("an open stream");
+    let mut behind = HeaderMap::new();
+    for (name, value) in trailers {
+        behind.append(*name, value.parse().expect("a value"));
+    }
+    body.send_trailers(behind).expect("an open stream");
+    answer.await.expect("an answer").status().as_u16()
+}

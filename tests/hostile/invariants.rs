@@ -1,12 +1,13 @@
-//! What must hold behind every case, whatever it was: I1–I4 and I6 of the list of attacks, and I7
-//! at the end of a file.
+//! What must hold behind every case, whatever it was: I1–I6 of the list of attacks, and I7 at the end
+//! of a file.
 
 use serde_json::Value;
 
+use super::client::Client;
 use super::corpus::{Case, Finish};
 use super::run::Played;
 use super::shown;
-use super::stage::Stage;
+use super::stage::{HOST, OTHERS, Stage};
 use super::upstream::{Request, Seen};
 
 /// What the stage had seen before a case.
@@ -63,6 +64,7 @@ pub(crate) fn check(
         contents(stage, case, &fresh, played),
         no_secret(stage, before, played),
         not_resolved(stage, case, before),
+        nothing_for_others(stage),
     ];
     played.problems.extend(found.into_iter().flatten());
     if !played.problems.is_empty() {
@@ -279,6 +281,27 @@ fn not_resolved(stage: &Stage, case: &Case, before: &Before) -> Vec<String> {
     let asked = |name: &&String| asked.iter().any(|(asked, _)| asked.contains(name.as_str()));
     let names = case.never_resolved.iter().filter(asked);
     names.map(|name| format!("C11: the name server was asked for `{name}`")).collect()
+}
+
+/// I5: another sandbox that asks now gets its own answer, and nothing of what was said here.
+fn nothing_for_others(stage: &Stage) -> Vec<String> {
+    const OTHER: &str = "sbx_b";
+    let arena = &stage.arena;
+    let from = arena.tail.count();
+    let mut client = Client::connect(arena.process.proxy);
+    let opened = client.open_tunnel(&format!("{HOST}:443"), &arena.auth(OTHER));
+    let client = opened.ok().and_then(|()| client.into_tls(&arena.tls(HOST, &["http/1.1"])).ok());
+    let Some(mut client) = client else { return vec![format!("I5: no tunnel for {OTHER}")] };
+    client.send(format!("GET {OTHERS} HTTP/1.1\r\nHost: {HOST}\r\n\r\n").as_bytes());
+    let answer = client.answer(false).unwrap_or_default();
+    // Its record belongs to no case.
+    let is_on_record = |line: &Value| line["sandbox"] == OTHER && sent(line);
+    arena.tail.since(from, |lines| lines.iter().any(is_on_record));
+    let own = (answer.status, answer.header("x-upstream"), &answer.body[..]);
+    match own == (200, Some("yes"), b"ok\n") && client.buffered().is_empty() {
+        true => Vec::new(),
+        false => vec![format!("I5: {OTHER} got {:?} {}", answer.head, shown(&answer.body))],
+    }
 }
 
 /// I7: the process lives, and gives back what the cases took.

@@ -1,10 +1,13 @@
 //! Certificates of upstreams: good ones of a private authority, and every kind of bad one.
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+use rustls::crypto::aws_lc_rs::sign::any_ecdsa_type;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::server::WebPkiClientVerifier;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{RootCertStore, ServerConfig};
+use std::path::Path;
 use std::sync::Arc;
 
 /// An authority that a target may trust through `ca_file`.
@@ -112,6 +115,22 @@ impl PrivateCa {
 pub(crate) fn self_signed(hosts: &[&str]) -> Arc<ServerConfig> {
     let (params, key) = leaf(hosts);
     server_config(params.self_signed(&key).expect("a certificate"), &key)
+}
+
+/// A server with the leaf `name` of `tests/hostile/weak`, and the authority that vouches for it.
+pub(crate) fn weak(name: &str) -> (String, Arc<ServerConfig>) {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/hostile/weak");
+    let read =
+        |file: &str| std::fs::read(directory.join(file)).expect("a file of tests/hostile/weak");
+    let leaf = CertificateDer::from_pem_slice(&read(&format!("{name}.pem"))).expect("a leaf");
+    let key = PrivateKeyDer::from_pem_slice(&read("leaf-key.pem")).expect("a key");
+    let key = any_ecdsa_type(&key).expect("a key of P-256");
+    // Not compared with each other: one of the leaves has a key that nothing here could sign with.
+    let shown = CertifiedKey::new(vec![leaf], key);
+    let builder = ServerConfig::builder().with_no_client_auth();
+    let config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(shown)));
+    let ca = String::from_utf8(read(&format!("{name}-ca.pem"))).expect("PEM");
+    (ca, finish(Ok(config)))
 }
 
 fn leaf(hosts: &[&str]) -> (CertificateParams, KeyPair) {

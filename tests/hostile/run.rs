@@ -107,7 +107,9 @@ fn play_h1(case: &Case, mut client: Client, mut played: Played, appended: bool) 
             played.problem("the proxy does not end a connection that the client has ended");
         }
     }
-    while let Some(surplus) = client.answer(without_body) {
+    // What follows a 101 is another protocol's.
+    let is_switched = expected.last() == Some(&Expect::Switch);
+    while let Some(surplus) = client.answer(without_body).filter(|_| !is_switched) {
         // A refusal, or bytes that are no HTTP: the alert of a TLS handshake that failed.
         let refusal = surplus.status >= 400 || surplus.status == 0;
         if !refusal || expected != [Expect::Close] {

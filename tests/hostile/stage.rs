@@ -17,6 +17,10 @@ use super::upstream::{After, Answer, Upstream, ok, plain};
 /// What the proxy is bound to send only there.
 pub(crate) const HOST: &str = "alpha.test";
 
+/// What another sandbox asks for behind every case. The upstream closes then, so that the next case
+/// finds no connection that this one left behind.
+pub(crate) const OTHERS: &str = "/r/others";
+
 const ALPHA_ROUTES: &str = r#"
   { name = "read", methods = ["GET", "HEAD", "OPTIONS"], paths = ["/get", "/r/**", "/items/{id}"] },
   { name = "write", methods = ["POST", "PUT", "DELETE"], paths = ["/post"] },
@@ -26,6 +30,9 @@ const ALPHA_ROUTES: &str = r#"
   { name = "empty", methods = ["GET"], paths = ["/empty/**"], allow_empty_segments = true },
   { name = "socket", methods = ["GET"], paths = ["/ws"] },
 "#;
+
+/// Addresses that belong to nobody (RFC 4193 §3.2.2 has them drawn at random).
+const NOWHERE: &str = "fd5a:11a7:6a7e::/48";
 
 const UNTRUSTED_ROUTES: &str = r#"{ name = "all", connect_ms = 1000 },"#;
 
@@ -140,8 +147,8 @@ impl Stage {
                 ca: String::new(),
                 ..open("clear", &clear)
             },
-            // 127.0.0.2 and nothing else of loopback.
-            Target { address: None, ranges: "127.0.0.2/32", ..open("rebind", &wild) },
+            // 127.0.0.2 and nothing else of loopback, and a network that nobody is in.
+            Target { address: None, ranges: &["127.0.0.2/32", NOWHERE], ..open("rebind", &wild) },
         ];
         let config = format!("[dns]\nservers = [\"{}\"]\n", dns.address);
         let mut upstreams = vec![
@@ -156,17 +163,22 @@ impl Stage {
         let arena = Arena::start_in(directory, |data| {
             let read = |file: &str| std::fs::read_to_string(data.join(file)).expect("a file");
             let interception = PrivateCa::of(&read("ca.pem"), &read("ca-key.pem"));
-            for Untrusted { name, host, upstream } in more(&ca, &interception) {
+            for Untrusted { name, host, ca: own, upstream } in more(&ca, &interception) {
+                let trusted = own.as_deref().unwrap_or(ca.pem());
                 targets.push(Target {
                     base_url: format!("https://{host}"),
-                    ..Target::bound(name, upstream.address, ca.pem(), UNTRUSTED_ROUTES)
+                    ..Target::bound(name, upstream.address, trusted, UNTRUSTED_ROUTES)
                 });
                 upstreams.push((name, upstream));
             }
             let policy = POLICY.replace("PORT", &port.to_string());
-            Setup { targets, limits: format!("{LIMITS}{limits}"), config, policy }
+            let limits = format!("{LIMITS}{limits}");
+            Setup { targets, limits, config, policy, ..Setup::default() }
         });
-        Self { arena, upstreams, decoy, dns, scripts }
+        let stage = Self { arena, upstreams, decoy, dns, scripts };
+        let own = "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nX-Upstream: yes\r\n\r\nok\n";
+        stage.script(OTHERS, own.into(), After::Close);
+        stage
     }
 
     /// Has the upstreams answer `path` with these bytes.
@@ -244,6 +256,7 @@ fn name_of(address: IpAddr) -> String {
 fn zone(name: &str, times: usize) -> Reply {
     let loopback = IpAddr::from(Ipv4Addr::LOCALHOST);
     let allowed = IpAddr::from([127, 0, 0, 2]);
+    let nowhere = IpAddr::from([0xfd5a, 0x11a7, 0x6a7e, 0, 0, 0, 0, 1]);
     let first = name.split('.').next().unwrap_or_default();
     match first {
         "missing" => return Reply::NoSuchName,
@@ -252,7 +265,10 @@ fn zone(name: &str, times: usize) -> Reply {
         "circle" => return Reply::Alias(name.to_owned(), Vec::new()),
         "mixed" => return Reply::Addresses(vec![allowed, loopback]),
         "steady" => return Reply::Addresses(vec![allowed]),
-        "turning" if times == 0 => return Reply::Addresses(vec![allowed]),
+        "turning" | "closing" if times == 0 => return Reply::Addresses(vec![allowed]),
+        "dying" if times < 2 => return Reply::Addresses(vec![allowed]),
+        "both" => return Reply::Addresses(vec![nowhere, allowed]),
+        "nowhere" => return Reply::Addresses(vec![nowhere]),
         _ => {}
     }
     let v4 = first.strip_prefix('a').filter(|digits| digits.len() == 8);

@@ -9,13 +9,15 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::sync::Arc;
 
-use super::pki::{Asks, PrivateCa, self_signed};
+use super::pki::{Asks, PrivateCa, self_signed, weak};
 use super::upstream::{Upstream, ok};
 
 /// One of them: its target's name, and the host that it is asked for as.
 pub(crate) struct Untrusted {
     pub(crate) name: &'static str,
     pub(crate) host: &'static str,
+    /// The authority that its target trusts, when not the one that all others trust.
+    pub(crate) ca: Option<String>,
     pub(crate) upstream: Upstream,
 }
 
@@ -28,6 +30,12 @@ pub(crate) fn upstreams(good: &PrivateCa, interception: &PrivateCa) -> Vec<Untru
     for (host, answer) in unfinished() {
         all.push(untrusted(host, Upstream::tcp(answer)));
     }
+    for host in WEAK {
+        let name = host.trim_end_matches(".bad.test");
+        let (ca, config) = weak(name);
+        let upstream = Upstream::tls(config, ok());
+        all.push(Untrusted { ca: Some(ca), ..untrusted(host, upstream) });
+    }
     // One address for two names, of which its certificate has one.
     let shared = Upstream::tls(good.server(&["shared.bad.test"]), ok());
     let address = shared.address;
@@ -38,8 +46,18 @@ pub(crate) fn upstreams(good: &PrivateCa, interception: &PrivateCa) -> Vec<Untru
 
 fn untrusted(host: &'static str, upstream: Upstream) -> Untrusted {
     let name = host.split('.').next().expect("a label");
-    Untrusted { name, host, upstream }
+    Untrusted { name, host, ca: None, upstream }
 }
+
+/// What shows a leaf of `tests/hostile/weak`. The last one is as good as any.
+const WEAK: [&str; 6] = [
+    "rsa-1024.bad.test",
+    "p-192.bad.test",
+    "dsa.bad.test",
+    "sha-1.bad.test",
+    "p-192-leaf.bad.test",
+    "strong.bad.test",
+];
 
 type Shown = (&'static str, Arc<ServerConfig>);
 

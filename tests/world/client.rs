@@ -4,17 +4,20 @@ use aws_lc_rs::digest::{self, Context};
 use serde_json::Value;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::process::Stdio;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{ChildStdin, Command};
+use tokio::sync::Notify;
 
 use super::body::PseudoRandom;
 use super::seen::hex;
 use super::{RunningUpstream, RunningWorld};
 
-/// Far more than any client needs; what takes longer hangs.
-const CLIENT_WITHIN: Duration = Duration::from_secs(120);
+/// How long a client may neither say nor take anything: what is silent for longer hangs. How long it
+/// takes as a whole says nothing, for a gigabyte on a busy machine takes what it takes.
+const SILENT_WITHIN: Duration = Duration::from_secs(120);
 
 /// A program of `.venv`, which `tests/prepare` makes.
 pub(crate) fn venv(program: &str) -> PathBuf {
@@ -112,21 +115,39 @@ impl<'w> Client<'w> {
         let shown = format!("{:?}", command.as_std().get_program());
         command.stdin(if stdin.is_some() { Stdio::piped() } else { Stdio::null() });
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
-        let outcome = world.runtime().block_on(async {
-            let running = run(command, stdin, keep_stdout, on_output);
-            tokio::time::timeout(CLIENT_WITHIN, running).await
-        });
-        let outcome = outcome.unwrap_or_else(|_| panic!("{shown} hangs"));
+        let moved = Notify::new();
+        let running = run(command, stdin, (keep_stdout, &moved), on_output);
+        let outcome = world.runtime().block_on(unless_silent(running, &moved));
+        let outcome = outcome.unwrap_or_else(|| panic!("{shown} hangs"));
         world.received(outcome.stdout.as_bytes());
         world.received(outcome.stderr.as_bytes());
         outcome
     }
 }
 
+/// The outcome of `running`, unless nothing has moved for too long.
+async fn unless_silent<T>(running: impl Future<Output = T>, moved: &Notify) -> Option<T> {
+    let mut running = pin!(running);
+    loop {
+        let step = async {
+            tokio::select! {
+                biased;
+                outcome = &mut running => Some(outcome),
+                () = moved.notified() => None,
+            }
+        };
+        match tokio::time::timeout(SILENT_WITHIN, step).await {
+            Ok(None) => {}
+            Ok(outcome) => return outcome,
+            Err(_) => return None,
+        }
+    }
+}
+
 async fn run(
     mut command: Command,
     stdin: Option<PseudoRandom>,
-    keep_stdout: bool,
+    (keep_stdout, moved): (bool, &Notify),
     mut on_output: impl FnMut(&str),
 ) -> Outcome {
     let mut child = command.spawn().unwrap_or_else(|error| {
@@ -138,8 +159,9 @@ async fn run(
     let mut digest = Context::new(&digest::SHA256);
     let (mut stdout, mut stdout_bytes, mut stderr) = (Vec::new(), 0, Vec::new());
     tokio::join!(
-        feed(input, stdin),
+        feed(input, stdin, moved),
         read(output, |piece| {
+            moved.notify_one();
             digest.update(piece);
             stdout_bytes += piece.len() as u64;
             if keep_stdout {
@@ -147,7 +169,10 @@ async fn run(
                 on_output(&String::from_utf8_lossy(&stdout));
             }
         }),
-        read(errors, |piece| stderr.extend_from_slice(piece)),
+        read(errors, |piece| {
+            moved.notify_one();
+            stderr.extend_from_slice(piece);
+        }),
     );
     Outcome {
         success: child.wait().await.is_ok_and(|status| status.success()),
@@ -158,12 +183,13 @@ async fn run(
     }
 }
 
-async fn feed(input: Option<ChildStdin>, bytes: Option<PseudoRandom>) {
+async fn feed(input: Option<ChildStdin>, bytes: Option<PseudoRandom>, moved: &Notify) {
     let Some(mut input) = input else { return };
     for piece in bytes.into_iter().flatten() {
         if input.write_all(&piece).await.is_err() {
             return;
         }
+        moved.notify_one();
     }
 }
 

@@ -12,7 +12,8 @@ use crate::denial::{Code, Denial};
 use crate::id::ExchangeId;
 use crate::plan::{ConnectionCount, Generation, Sandbox, Token};
 use crate::request::{Connection, Outcome, Scope, TunnelScope, caller, plain_answer, presented};
-use crate::stream::head::{Head, slice};
+use crate::stream::head::Head;
+use crate::stream::lines::slice;
 use crate::stream::{Replay, Wire};
 
 const ESTABLISHED: &[u8] = b"HTTP/1.1 200 Connection Established\r\n\r\n";

@@ -11,7 +11,8 @@ use crate::changes::Changes;
 use crate::denial::Denial;
 use crate::id::ExchangeId;
 use crate::request::{Connection, Outcome, Scope, announce, check_form, plain_answer};
-use crate::stream::head::{Head, slice};
+use crate::stream::head::Head;
+use crate::stream::lines::slice;
 use crate::stream::{NextHead, Wire};
 
 /// What a connection keeps an eye on, made once for all of its requests.

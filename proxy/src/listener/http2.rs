@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::h2::Reason;
 use ::h2::server::Builder;
+use ::h2::{Reason, RecvStream};
 use bytes::Bytes;
+use http::{HeaderMap, Request};
 use pingora::apps::HttpServerApp;
 use pingora::protocols::Digest;
 use pingora::protocols::http::ServerSession;
@@ -18,11 +19,14 @@ use crate::clock;
 use crate::denial::{Code, Denial};
 use crate::id::ExchangeId;
 use crate::limits::{Limits, ms};
-use crate::request::{Connection, Outcome, Slot, announce};
+use crate::request::{Connection, Outcome, Slot, announce, check_list};
 use crate::stream::{H2Session, Signals, Silence, Wire};
 
 /// How long a client that is sent away has to take the reason.
 const GOAWAY_WAIT: Duration = Duration::from_secs(3);
+/// How much larger than allowed the fields of a request may be to be read, so that it is answered
+/// with the reason. The wire sees to it that few such requests are in memory at a time.
+const LIST_MARGIN: u64 = 8;
 const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
 const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
 
@@ -142,10 +146,14 @@ async fn streams(
             () = idle.end(), if streams.is_empty() => return (taken, Ending::Quiet),
         };
         match accepted {
-            Some(Ok((request, answer))) => {
+            Some(Ok((mut request, answer))) => {
                 taken += 1;
                 idle.set_limit(ms(limits.keepalive_ms));
+                let unfit = unfit(&mut request, limits, signals);
                 let session = Box::new(H2Session::new(request, answer, Arc::clone(&digest)));
+                if let Some(denial) = unfit {
+                    session.slot().refuse(denial);
+                }
                 let plans = spare.take();
                 let plans = plans.unwrap_or_else(|| Changes::new(front.shared.store.subscribe()));
                 let connection = Arc::clone(connection);
@@ -160,13 +168,25 @@ async fn streams(
     }
 }
 
+/// Why a request is refused on the usual way, whatever it asks for. What is too large is let go of
+/// here: a hundred of them may be under way.
+fn unfit(request: &mut Request<RecvStream>, limits: &Limits, signals: &Signals) -> Option<Denial> {
+    let has_fragment = signals.has_fragment(request.body().stream_id().as_u32());
+    if let Err(denial) = check_list(request.uri(), request.headers(), limits) {
+        *request.headers_mut() = HeaderMap::new();
+        return Some(denial);
+    }
+    let detail = "the request target has a fragment";
+    has_fragment.then(|| Denial::new(Code::PathNotCanonical, detail))
+}
+
 /// The library's defaults are wide: every bound is stated here.
 fn options(limits: &Limits) -> Builder {
     let mut options = Builder::new();
     let u32_of = |value: u64| u32::try_from(value).unwrap_or(u32::MAX);
     options
         // The library answers what is beyond its bound by a bare 431; ours comes first.
-        .max_header_list_size(u32_of(limits.h2_header_list_bytes.saturating_mul(2)))
+        .max_header_list_size(u32_of(limits.h2_header_list_bytes.saturating_mul(LIST_MARGIN)))
         .max_concurrent_streams(u32_of(limits.h2_streams_max))
         .initial_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)

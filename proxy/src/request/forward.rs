@@ -53,13 +53,18 @@ pub(super) async fn peer(
         renew_credentials(x).await?;
     }
     let journey = journey(session, x);
-    let place = match place(shared, session, x).await? {
+    let place = match place(shared, x).await? {
         Ok(place) => Arc::new(place),
         Err(denial) => return Err(refuse(x, denial)),
     };
     let protocol = match place.known_protocol(&shared.pool) {
         Some(known) => known,
         None => Box::pin(place.ask_protocol(&shared.pool)).await.map_err(Error::into_up)?,
+    };
+    let protocol = if protocol == Protocol::Http2 && sends_trailers(session, x) {
+        Box::pin(place.try_h1(&shared.pool)).await
+    } else {
+        protocol
     };
     let (peer, journey) = match protocol {
         Protocol::Http2 => (place.h2_peer(), None),
@@ -78,11 +83,7 @@ fn no_permit() -> Box<Error> {
 }
 
 /// Where the exchange's permit leads, at addresses that were checked just now.
-async fn place(
-    shared: &Shared,
-    session: &Session,
-    x: &Exchange,
-) -> Result<std::result::Result<Place, Denial>> {
+async fn place(shared: &Shared, x: &Exchange) -> Result<std::result::Result<Place, Denial>> {
     let (Some(head), Some(permit)) = (x.head.as_ref(), x.permit.as_ref()) else {
         return Err(no_permit());
     };
@@ -97,7 +98,7 @@ async fn place(
     let grouping = Grouping {
         credential,
         identity: identity.as_ref(),
-        offer_h2: offers_h2(session, x),
+        offer_h2: offers_h2(x),
         is_upgrade: head.is_upgrade,
     };
     Ok(found.and_then(|found| {
@@ -106,20 +107,22 @@ async fn place(
     }))
 }
 
-/// Whether the upstream may choose HTTP/2. A client of HTTP/1 that reads trailers profits from it;
-/// one that sends trailers does not, because Pingora ends a request over HTTP/2 without them.
-fn offers_h2(session: &Session, x: &Exchange) -> bool {
-    let Some(head) = &x.head else { return false };
-    let sends_trailers = session.req_header().headers.contains_key(TRAILER);
-    head.is_h2 || head.wants_trailers && !sends_trailers
+/// Whether the upstream may choose HTTP/2. A client of HTTP/1 that reads trailers profits from it.
+fn offers_h2(x: &Exchange) -> bool {
+    x.head.as_ref().is_some_and(|head| head.is_h2 || head.wants_trailers)
+}
+
+/// Whether trailers are to follow the body: HTTP/1 is spoken then, if the upstream speaks it, because
+/// Pingora ends a request over HTTP/2 without them. gRPC has none, and needs HTTP/2.
+fn sends_trailers(session: &Session, x: &Exchange) -> bool {
+    let is_grpc = x.head.as_ref().is_some_and(|head| head.is_grpc);
+    session.req_header().headers.contains_key(TRAILER) && !is_grpc
 }
 
 fn journey(session: &mut Session, x: &Exchange) -> Journey {
     let head = x.head.as_ref();
     let has_body = !session.as_downstream_mut().is_body_empty();
-    // Only behind a body of HTTP/1 are trailers told.
-    let may_have_trailers = has_body && head.is_some_and(|head| !head.is_h2);
-    let route = x.permit.as_ref().and_then(Permit::route).filter(|_| may_have_trailers);
+    let route = x.permit.as_ref().and_then(Permit::route).filter(|_| has_body);
     Journey {
         slot: Arc::clone(&x.slot),
         asked: match head.map(|head| &head.method) {
@@ -217,11 +220,10 @@ fn announce_trailers(session: &Session, request: &mut RequestHeader, x: &Exchang
         request.insert_header(TE, "trailers")?;
         request.insert_header(CONNECTION, "TE")?;
     }
-    let announced = session.req_header().headers.get_all(TRAILER).iter();
-    if head.is_h2 || session.req_header().headers.get(TRAILER).is_none() {
-        // Pingora does not tell what follows the body of an HTTP/2 request.
+    if session.req_header().headers.get(TRAILER).is_none() {
         return Ok(());
     }
+    let announced = session.req_header().headers.get_all(TRAILER).iter();
     let route = x.permit.as_ref().and_then(Permit::route);
     let credentials = route.map(|route| &route.clear_headers[..]).unwrap_or_default();
     let names = announced.flat_map(|value| value.as_bytes().split(|b| *b == b','));

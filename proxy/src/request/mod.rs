@@ -59,7 +59,7 @@ use crate::upstream::{OwnListeners, Pool, Resolver};
 pub(crate) use authorize::Permit;
 pub(crate) use exchange::{Connection, Exchange, Scope, Slot, TunnelScope, alive, announce};
 pub(crate) use identify::{caller, presented};
-pub(crate) use parse::check_form;
+pub(crate) use parse::{check_form, check_list};
 pub(crate) use record::Outcome;
 pub(crate) use respond::plain_answer;
 pub(crate) use trailers::Reader;
@@ -99,6 +99,10 @@ impl Gateway {
         let request = session.as_downstream().req_header();
         let head = Arc::new(parse::request(request, &x.connection, &generation, shared)?);
         x.head = Some(Arc::clone(&head));
+        if let Some(denial) = x.slot.refusal() {
+            // Where the request came in, something was seen that is gone by now.
+            return Err(denial);
+        }
         let sandbox = identify::sandbox(request, &x.connection, &generation)?;
         if own::is_own(&head) {
             x.sandbox = Some(Arc::clone(&sandbox));

@@ -4,15 +4,16 @@ use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
-use http::{HeaderMap, Method, Version};
+use http::{HeaderMap, Method, Uri, Version};
 use pingora::http::RequestHeader;
 use sallygate_compiler::canonical::{self, Authority, Scheme, Target};
 
 use super::{Connection, Scope, Shared, identify};
 use crate::denial::{Code, Denial};
-use crate::limits::size;
+use crate::limits::{Limits, size};
 use crate::plan::{ActivePlan, Generation};
-use crate::stream::head::{Head, check_method, slice};
+use crate::stream::head::{Head, check_method};
+use crate::stream::lines::slice;
 
 const FORMS: &str = "a proxy takes absolute-form requests, CONNECT, or the base-URL form; inside a \
     tunnel the target begins with a slash";
@@ -67,9 +68,6 @@ pub(super) fn request(
     }
     if request.headers.len() > size(shared.limits.headers_max) {
         return Err(bad("too many header fields"));
-    }
-    if request.version == Version::HTTP_2 {
-        check_list(request, shared.limits.h2_header_list_bytes)?;
     }
     check_lengths(&request.headers)?;
     let place = match &connection.scope {
@@ -144,12 +142,15 @@ fn is_tunnels_own(host: &[u8], scope: &Scope) -> bool {
 }
 
 /// The size of a field list is that of RFC 9113 §6.5.2: HTTP/1 heads were measured as they came.
-fn check_list(request: &RequestHeader, bytes_max: u64) -> Result<(), Denial> {
+pub(crate) fn check_list(uri: &Uri, headers: &HeaderMap, limits: &Limits) -> Result<(), Denial> {
     const FIELD_BYTES: usize = 32;
-    let fields = request.headers.iter();
+    if headers.len() > size(limits.headers_max) {
+        return Err(bad("too many header fields"));
+    }
     let fields: usize =
-        fields.map(|(name, value)| name.as_str().len() + value.len() + FIELD_BYTES).sum();
-    match fields + request.raw_path().len() > size(bytes_max) {
+        headers.iter().map(|(name, value)| name.as_str().len() + value.len() + FIELD_BYTES).sum();
+    let path = uri.path_and_query().map_or(0, |path| path.as_str().len());
+    match fields + path > size(limits.h2_header_list_bytes) {
         true => Err(bad("the request's fields are too large")),
         false => Ok(()),
     }

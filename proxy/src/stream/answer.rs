@@ -4,7 +4,8 @@
 //! reads it the other way (RFC 9112 §6.3).
 
 use super::framing::Body;
-use super::head::{Framing, Lines, content_length, field, slice};
+use super::head::Framing;
+use super::lines::{Lines, content_length, field, slice};
 use crate::denial::{Code, Denial};
 
 /// Bounds of a head. Upstreams are chosen by the operator, so they may say more than sandboxes.

@@ -14,7 +14,7 @@ use futures_core::Stream;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
 use http::header::{CONNECTION, CONTENT_LENGTH, DATE, HeaderName, TRANSFER_ENCODING, UPGRADE};
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, HeaderValue, Request, Response};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::Digest;
 use pingora::protocols::http::HttpTask;
@@ -112,13 +112,25 @@ impl H2Session {
     async fn read(&mut self) -> Result<Option<Bytes>> {
         let data = self.body.data().await.transpose();
         let data = data.or_err(ErrorType::ReadError, "while a request body was read")?;
-        if let Some(data) = &data {
-            self.bytes_read += data.len();
-            self.replay.keep(data);
-            // The stream may be gone by now, and its window with it.
-            let _ = self.body.flow_control().release_capacity(data.len());
+        let Some(data) = data else {
+            self.read_trailers().await?;
+            return Ok(None);
+        };
+        self.bytes_read += data.len();
+        self.replay.keep(&data);
+        // The stream may be gone by now, and its window with it.
+        let _ = self.body.flow_control().release_capacity(data.len());
+        Ok(Some(data))
+    }
+
+    /// Whoever writes the end of the body finds the trailers at hand.
+    async fn read_trailers(&mut self) -> Result<()> {
+        let trailers = self.body.trailers().await;
+        let trailers = trailers.or_err(ErrorType::ReadError, "while trailers were read")?;
+        if let Some(trailers) = trailers {
+            self.slot.set_request_trailers(trailers);
         }
-        Ok(data)
+        Ok(())
     }
 
     fn send_head(&mut self, mut head: Box<ResponseHeader>, end: bool) -> Result<()> {
@@ -135,8 +147,9 @@ impl H2Session {
             // RFC 9110 §6.6.1: whoever has a clock and passes on an answer without one adds it.
             head.insert_header(DATE, get_cached_date())?;
         }
-        let response = Response::from_parts(head.as_owned_parts(), ());
-        let sending = self.answer.send_response(response, end);
+        let mut parts = head.as_owned_parts();
+        set_apart(&mut parts.headers);
+        let sending = self.answer.send_response(Response::from_parts(parts, ()), end);
         self.sending = Some(sending.or_err(ErrorType::WriteError, "while an answer was begun")?);
         self.written = Some(head);
         self.has_ended = end;
@@ -148,8 +161,9 @@ impl H2Session {
         if head.status == http::StatusCode::SWITCHING_PROTOCOLS {
             return Ok(());
         }
-        let response = Response::from_parts(head.as_owned_parts(), ());
-        let sent = self.answer.send_informational(response);
+        let mut parts = head.as_owned_parts();
+        set_apart(&mut parts.headers);
+        let sent = self.answer.send_informational(Response::from_parts(parts, ()));
         sent.or_err(ErrorType::WriteError, "while an informational answer was sent")
     }
 
@@ -167,10 +181,11 @@ impl H2Session {
         trailers.map_or(Ok(()), |trailers| self.send_trailers(trailers))
     }
 
-    fn send_trailers(&mut self, trailers: HeaderMap) -> Result<()> {
+    fn send_trailers(&mut self, mut trailers: HeaderMap) -> Result<()> {
         if self.has_ended {
             return Ok(());
         }
+        set_apart(&mut trailers);
         let sending = self.sending.as_mut().ok_or_else(no_head)?;
         let sent = sending.send_trailers(trailers);
         sent.or_err(ErrorType::WriteError, "while trailers were sent")?;
@@ -237,6 +252,20 @@ impl Replay {
             Self::All(_) => *self = Self::Lost,
             Self::Nothing | Self::Lost => {}
         }
+    }
+}
+
+/// Gives the values of fields a buffer of their own, which is as large as they are.
+///
+/// The compressor keeps values in its table for as long as the connection lasts, and with each of them
+/// the buffer that it is a part of: of an HTTP/1 upstream, that is all of what was read with its head.
+fn set_apart(fields: &mut HeaderMap) {
+    let mut bytes = BytesMut::with_capacity(fields.values().map(HeaderValue::len).sum());
+    for value in fields.values_mut() {
+        bytes.extend_from_slice(value.as_bytes());
+        let Ok(mut copy) = HeaderValue::from_maybe_shared(bytes.split().freeze()) else { continue };
+        copy.set_sensitive(value.is_sensitive());
+        *value = copy;
     }
 }
 

@@ -5,9 +5,9 @@
 
 use std::ops::Range;
 
-use http::{HeaderMap, HeaderName, HeaderValue};
 use memchr::memchr;
 
+use super::lines::{Lines, content_length, field, is_token, slice};
 use crate::denial::{Code, Denial};
 use crate::limits::{Limits, size};
 
@@ -59,25 +59,6 @@ pub(crate) fn end(bytes: &[u8], from: usize) -> Option<usize> {
     None
 }
 
-/// Where the value of `Date` stands in the head of a response; `None` when `bytes` are no head.
-pub(crate) fn date(bytes: &[u8]) -> Option<Range<usize>> {
-    if !bytes.starts_with(b"HTTP/1.") {
-        return None;
-    }
-    let mut at = 0;
-    loop {
-        let length = bytes.get(at..)?.iter().position(|b| *b == b'\n')?;
-        let line = bytes.get(at..at + length)?;
-        if line.get(..6).is_some_and(|name| name.eq_ignore_ascii_case(b"date: ")) {
-            return Some(at + 6..at + length - usize::from(line.ends_with(b"\r")));
-        }
-        if matches!(line, b"" | b"\r") {
-            return None;
-        }
-        at += length + 1;
-    }
-}
-
 /// Parses a complete head (up to and with its empty line).
 pub(crate) fn parse(bytes: &[u8], limits: &Limits) -> Result<Head, Denial> {
     // It may have come in one piece, before anybody counted.
@@ -115,68 +96,8 @@ pub(crate) fn parse(bytes: &[u8], limits: &Limits) -> Result<Head, Denial> {
     })
 }
 
-/// Whether a head that we wrote says that a coding delimits its body.
-pub(crate) fn has_coding(bytes: &[u8]) -> bool {
-    let mut lines = bytes.split(|b| *b == b'\n');
-    lines.any(|line| {
-        line.get(..18).is_some_and(|name| name.eq_ignore_ascii_case(b"transfer-encoding:"))
-    })
-}
-
-/// Reads a trailer section with its empty line.
-pub(crate) fn trailers(bytes: &[u8]) -> Result<HeaderMap, Denial> {
-    let mut lines = Lines::of(bytes);
-    let mut fields = HeaderMap::new();
-    loop {
-        let line = lines.next()?;
-        if line.is_empty() {
-            return Ok(fields);
-        }
-        let (name, value) = field(bytes, line)?;
-        let name = HeaderName::from_bytes(slice(bytes, &name));
-        let value = HeaderValue::from_bytes(slice(bytes, &value));
-        let (Ok(name), Ok(value)) = (name, value) else {
-            return Err(bad("a trailer field cannot be read"));
-        };
-        fields.append(name, value);
-    }
-}
-
-/// The part of `bytes` that `range` names; empty when it names none.
-pub(crate) fn slice<'a>(bytes: &'a [u8], range: &Range<usize>) -> &'a [u8] {
-    bytes.get(range.clone()).unwrap_or_default()
-}
-
 fn bad(detail: &'static str) -> Denial {
     Denial::new(Code::BadFraming, detail)
-}
-
-/// The lines of a head, one after the other.
-pub(super) struct Lines<'a> {
-    bytes: &'a [u8],
-    at: usize,
-}
-
-impl<'a> Lines<'a> {
-    pub(super) const fn of(bytes: &'a [u8]) -> Self {
-        Self { bytes, at: 0 }
-    }
-
-    /// Bytes of the lines that were read.
-    pub(super) const fn at(&self) -> usize {
-        self.at
-    }
-
-    /// The next line without its CRLF.
-    pub(super) fn next(&mut self) -> Result<Range<usize>, Denial> {
-        let rest = self.bytes.get(self.at..).unwrap_or_default();
-        let lf = memchr(b'\n', rest).ok_or_else(|| bad("a line has no end"))?;
-        let cr = lf.checked_sub(1).filter(|i| rest.get(*i) == Some(&b'\r'));
-        let cr = cr.ok_or_else(|| bad("a line ends with a bare line feed"))?;
-        let line = self.at..self.at + cr;
-        self.at += lf + 1;
-        Ok(line)
-    }
 }
 
 type RequestLine = (Range<usize>, Range<usize>, Version);
@@ -226,32 +147,6 @@ fn check_target(target: &[u8], limits: &Limits) -> Result<(), Denial> {
         ));
     }
     Ok(())
-}
-
-/// Name and value of the field in a line.
-pub(super) fn field(
-    bytes: &[u8],
-    line: Range<usize>,
-) -> Result<(Range<usize>, Range<usize>), Denial> {
-    let text = slice(bytes, &line);
-    if matches!(text.first(), Some(b' ' | b'\t')) {
-        return Err(bad("a header field is folded over two lines"));
-    }
-    let colon = memchr(b':', text).ok_or_else(|| bad("a header field has no colon"))?;
-    let name = slice(text, &(0..colon));
-    if name.is_empty() || !name.iter().all(|b| is_token(*b)) {
-        return Err(bad("a header field name is not a token"));
-    }
-    let value = slice(text, &(colon + 1..text.len()));
-    // No early exit: whole blocks are looked at in a few instructions.
-    let is_control = |b: u8| ((b < b' ') & (b != b'\t')) | (b == 0x7f);
-    if value.iter().fold(false, |found, b| found | is_control(*b)) {
-        return Err(bad("a header field value has a control byte"));
-    }
-    let lead = value.iter().take_while(|b| is_blank(**b)).count();
-    let tail = value.iter().rev().take_while(|b| is_blank(**b)).count();
-    let start = line.start + colon + 1 + lead;
-    Ok((line.start..line.start + colon, start..(line.end - tail).max(start)))
 }
 
 /// The fields that decide how the message is framed and where it goes.
@@ -349,19 +244,14 @@ impl Fields {
     }
 }
 
-pub(super) fn content_length(text: &[u8]) -> Result<u64, Denial> {
-    let digits = !text.is_empty() && text.len() <= 18 && text.iter().all(u8::is_ascii_digit);
-    let padded = text.len() > 1 && text.first() == Some(&b'0');
-    if !digits || padded {
-        return Err(bad("the Content-Length is not a plain number"));
-    }
-    Ok(text.iter().fold(0, |n, b| n * 10 + u64::from(b - b'0')))
-}
-
+/// Pingora takes away what the options name, and refuses a request without Host when it is connected.
 fn check_connection(text: &[u8]) -> Result<(), Denial> {
-    for option in text.split(|b| *b == b',') {
-        if !option.trim_ascii().iter().all(|b| is_token(*b)) {
+    for option in text.split(|b| *b == b',').map(<[u8]>::trim_ascii) {
+        if !option.iter().all(|b| is_token(*b)) {
             return Err(bad("a Connection option is not a token"));
+        }
+        if option.eq_ignore_ascii_case(b"host") {
+            return Err(bad("a Connection option names Host"));
         }
     }
     Ok(())
@@ -373,34 +263,6 @@ fn check_expect(text: &[u8]) -> Result<(), Denial> {
     } else {
         Err(bad("an expectation other than `100-continue`"))
     }
-}
-
-const fn is_blank(b: u8) -> bool {
-    matches!(b, b' ' | b'\t')
-}
-
-fn is_token(b: u8) -> bool {
-    TOKEN.get(usize::from(b)).copied().unwrap_or_default()
-}
-
-/// Looked up instead of compared with every range.
-const TOKEN: [bool; 256] = {
-    let mut table = [false; 256];
-    let mut byte: u8 = 0;
-    while byte < 128 {
-        #[expect(clippy::indexing_slicing, reason = "evaluated by the compiler, in bounds")]
-        {
-            table[byte as usize] = is_token_byte(byte);
-        }
-        byte += 1;
-    }
-    table
-};
-
-/// RFC 9110 §5.6.2.
-const fn is_token_byte(b: u8) -> bool {
-    matches!(b, b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'^'..=b'`' | b'|' | b'~'
-        | b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z')
 }
 
 #[cfg(test)]
@@ -465,6 +327,7 @@ mod tests {
             ("GET / HTTP/1.1", "Host: h\r\nA: b\rc\r\n"),
             ("GET / HTTP/1.1", "Host: h\r\nExpect: y 100-continue\r\n"),
             ("GET / HTTP/1.1", "Host: h\r\nConnection: a b\r\n"),
+            ("GET / HTTP/1.1", "Host: h\r\nConnection: close, HOST\r\n"),
             ("GET / HTTP/1.1", "Host: h\r\nUpgrade: websocket\r\nContent-Length: 3\r\n"),
             ("CONNECT h:1 HTTP/1.1", "Host: h\r\nContent-Length: 3\r\n"),
             ("GET / HTTP/1.1", "Host: h\r\nProxy-Authorization: a\r\nProxy-Authorization: a\r\n"),
@@ -489,26 +352,9 @@ mod tests {
         assert_eq!(end(b"GET / HTTP/1.1\nHost: h\n\nrest", 0), Some(24));
     }
 
-    #[test]
-    fn the_date_of_a_response_is_found_where_it_stands_and_nowhere_else() {
-        for (text, found) in [
-            ("HTTP/1.1 200 OK\r\nDate: x y\r\nA: b\r\n\r\n", Some("x y")),
-            ("HTTP/1.0 200 OK\r\nA: b\r\ndate: z\r\n\r\n", Some("z")),
-            ("HTTP/1.1 200 OK\r\nX-Date: x\r\n\r\nDate: x\r\n", None),
-            ("HTTP/1.1 100 Continue\r\n\r\n", None),
-            ("Date: x\r\n\r\n", None),
-            ("HTTP/1.1 200 OK\r\nDate: cut", None),
-            ("", None),
-        ] {
-            let value = date(text.as_bytes()).map(|range| text.get(range).unwrap());
-            assert_eq!(value, found, "{text:?}");
-        }
-    }
-
     proptest::proptest! {
         #[test]
         fn no_bytes_reach_a_panic(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..300)) {
-            let _ = date(&[b"HTTP/1.", &bytes[..]].concat());
             let _ = parse(&bytes, &Limits::default());
             let _ = end(&bytes, 0);
         }

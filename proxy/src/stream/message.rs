@@ -5,7 +5,7 @@ use http::HeaderMap;
 use tokio::io::ReadBuf;
 
 use super::framing::Body;
-use super::head;
+use super::lines;
 use crate::denial::Denial;
 
 /// Where in a message its reader stands.
@@ -86,7 +86,7 @@ impl Message {
         self.section.extend_from_slice(section);
         buf.set_filled(before + taken.trailers_at);
         if self.is_read() {
-            sifted.trailers = Some(head::trailers(&std::mem::take(&mut self.section))?);
+            sifted.trailers = Some(lines::trailers(&std::mem::take(&mut self.section))?);
             put_in_front(inbuf, b"\r\n");
             self.cleared = 2;
         }

@@ -8,12 +8,15 @@
 pub(crate) mod answer;
 pub(crate) mod framing;
 mod h2_frames;
+mod h2_path;
 mod h2_session;
 pub(crate) mod head;
+pub(crate) mod lines;
 mod message;
 mod silence;
 mod socket;
 mod wire;
+pub(crate) mod written;
 
 pub(crate) use h2_frames::Signals;
 pub(crate) use h2_session::H2Session;

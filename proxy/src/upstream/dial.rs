@@ -197,6 +197,21 @@ impl Place {
         Ok(protocol)
     }
 
+    /// HTTP/1, when an upstream that chose HTTP/2 speaks it too. What is opened for that serves the
+    /// exchange.
+    pub(crate) async fn try_h1(&self, pool: &Pool) -> Protocol {
+        if pool.has(self.key) {
+            return Protocol::Http1;
+        }
+        match self.open(pool, ALPN::H1).await {
+            Ok(Some(stream)) if !matches!(stream.selected_alpn_proto(), Some(ALPN::H2)) => {
+                pool.put(self.key, stream);
+                Protocol::Http1
+            }
+            Ok(_) | Err(_) => Protocol::Http2,
+        }
+    }
+
     /// Has the upstream asked again which protocol it speaks.
     pub(crate) fn forget_protocol(&self, pool: &Pool) {
         pool.forget(self.key);

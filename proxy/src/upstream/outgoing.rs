@@ -11,7 +11,8 @@ use tokio::io::AsyncWrite;
 use super::Journey;
 use crate::request::trailers;
 use crate::stream::framing::Body;
-use crate::stream::head::{self, Framing};
+use crate::stream::head::Framing;
+use crate::stream::written;
 
 /// Writes up to this size wait for the next one, or for a flush.
 const SMALL_BYTES: usize = 64;
@@ -61,7 +62,7 @@ impl Outgoing {
             }
             Stage::Head => {
                 // INVARIANT on Pingora 0.9.1: a head is one write, and is flushed.
-                let is_chunked = head::has_coding(bytes);
+                let is_chunked = written::has_coding(bytes);
                 let chunked = Body::from(Framing::Chunked);
                 self.stage = if is_chunked { Stage::Chunks(chunked) } else { Stage::Plain };
                 self.held.extend_from_slice(bytes);

@@ -81,6 +81,11 @@ impl Pool {
         }
     }
 
+    /// Whether a stream waits for an exchange with this key.
+    pub(super) fn has(&self, key: u64) -> bool {
+        lock(&self.idle).streams.contains_key(&key)
+    }
+
     /// Keeps a stream for another exchange with the same key.
     pub(super) fn put(&self, key: u64, stream: Stream) {
         let mut idle = lock(&self.idle);
