@@ -64,6 +64,7 @@ fn body(operation: &str) -> Value {
     match operation {
         "rotateConnection" => json!({ "secrets": { "token": "another" } }),
         "renameConnection" => json!({ "displayName": "mine" }),
+        "signSandboxToken" => json!({ "ttlSeconds": 60 }),
         "explainRequest" => json!({ "method": "GET", "url": "https://echo.test/" }),
         "putWebhookEndpoint" => json!({ "displayName": "E", "url": "https://hooks.example/mine" }),
         "putWebhookTrigger" => {

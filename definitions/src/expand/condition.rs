@@ -4,14 +4,19 @@ use serde_json::Value;
 
 use crate::contract::route::Conditions;
 
-/// Every property has the value, or one of the values, that it should have.
+/// Every property has the value, or one of the values, that it should have; `false` is also one that
+/// is left out, and `true` one that is given, whatever it is.
 pub(super) fn holds(conditions: &Conditions, config: &Value) -> bool {
     conditions.iter().all(|(name, wanted)| {
         let given = config.get(name).unwrap_or(&Value::Null);
         if let Some(any) = wanted.as_array() {
             return any.contains(given);
         }
-        wanted == given || (*wanted == Value::Bool(false) && given.is_null())
+        match wanted {
+            Value::Bool(false) if given.is_null() => true,
+            Value::Bool(true) if !given.is_boolean() => !given.is_null(),
+            wanted => wanted == given,
+        }
     })
 }
 
@@ -33,6 +38,8 @@ mod tests {
             (json!({"access": "Read"}), false),
             (json!({"access": []}), false),
             (json!({"all": true}), false),
+            (json!({"count": true, "access": true}), true),
+            (json!({"count": false}), false),
             (json!({"count": "3"}), false),
             (json!({"access": "read", "other": "x"}), false),
         ] {

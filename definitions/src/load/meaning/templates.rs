@@ -39,7 +39,8 @@ pub(super) fn check(definition: &Definition, found: &mut Vec<Problem>) {
     checker.rules();
 }
 
-/// Properties of `schema`, each with a value that it can have, or `false` where it may be left out.
+/// Properties of `schema`, each with a value that it can have, or whether it is given where it may be
+/// left out.
 pub(super) fn conditions(
     conditions: &Conditions,
     schema: &ConfigSchema,
@@ -54,8 +55,8 @@ pub(super) fn conditions(
         };
         let any = wanted.as_array().map_or(std::slice::from_ref(wanted), Vec::as_slice);
         let optional = property.default.is_none() && !schema.required.contains(name);
-        let absent = |value: &Value| optional && *value == Value::Bool(false);
-        let admits = |value: &Value| absent(value) || property.admit(value, "value").is_ok();
+        let given = |value: &Value| optional && value.is_boolean();
+        let admits = |value: &Value| given(value) || property.admit(value, "value").is_ok();
         if any.is_empty() || !any.iter().all(admits) {
             invalid(found, &path, "is not a value that the property can have");
         }
