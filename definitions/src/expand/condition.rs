@@ -12,10 +12,10 @@ pub(super) fn holds(conditions: &Conditions, config: &Value) -> bool {
         if let Some(any) = wanted.as_array() {
             return any.contains(given);
         }
-        match wanted {
-            Value::Bool(false) if given.is_null() => true,
-            Value::Bool(true) if !given.is_boolean() => !given.is_null(),
-            wanted => wanted == given,
+        match wanted.as_bool() {
+            Some(false) if given.is_null() => true,
+            Some(true) if !given.is_boolean() => !given.is_null(),
+            Some(_) | None => wanted == given,
         }
     })
 }
