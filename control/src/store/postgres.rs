@@ -1,11 +1,12 @@
 //! PostgreSQL: for more than one control process, or where somebody runs it anyway.
 
+use std::net::IpAddr;
 use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sqlx::postgres::{PgArguments, PgConnectOptions, PgPool, PgPoolOptions, PgRow};
+use sqlx::postgres::{PgArguments, PgConnectOptions, PgPool, PgPoolOptions, PgRow, PgSslMode};
 use sqlx::{Column, Postgres, Row as _, TypeInfo, ValueRef};
 
 use super::database::{Access, Database, Transaction};
@@ -27,11 +28,7 @@ impl PostgresDatabase {
     /// Connects to `url` (`postgres://…`). The server ends what takes too long, so that one slow
     /// statement cannot hold every connection.
     pub(super) async fn open(url: &str) -> Result<Self, StoreError> {
-        let options = PgConnectOptions::from_str(url)?.application_name("sallygate").options([
-            ("statement_timeout", "10000"),
-            ("lock_timeout", "5000"),
-            ("idle_in_transaction_session_timeout", "15000"),
-        ]);
+        let options = options(url)?;
         let pool = PgPoolOptions::new()
             .max_connections(CONNECTIONS)
             .acquire_timeout(ACQUIRE)
@@ -39,6 +36,21 @@ impl PostgresDatabase {
             .await?;
         Ok(Self { pool })
     }
+}
+
+/// How a server is connected to. One on this machine is spoken to in the clear unless its URL says
+/// otherwise: nobody is between, and a conversation in TLS takes five times as long, because the
+/// driver leaves its small packets waiting for acknowledgements.
+fn options(url: &str) -> Result<PgConnectOptions, sqlx::Error> {
+    let options = PgConnectOptions::from_str(url)?.application_name("sallygate").options([
+        ("statement_timeout", "10000"),
+        ("lock_timeout", "5000"),
+        ("idle_in_transaction_session_timeout", "15000"),
+    ]);
+    let host = options.get_host();
+    let is_here = host == "localhost" || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
+    let may_choose = matches!(options.get_ssl_mode(), PgSslMode::Prefer);
+    Ok(if is_here && may_choose { options.ssl_mode(PgSslMode::Disable) } else { options })
 }
 
 #[async_trait]
@@ -126,4 +138,25 @@ fn row(row: &PgRow) -> Result<Row, StoreError> {
     };
     let cells = row.columns().iter().map(|c| cell(c.ordinal(), c.type_info().name()));
     Ok(Row::new(cells.collect::<Result<_, _>>()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_server_on_this_machine_is_spoken_to_in_the_clear() {
+        for (url, clear) in [
+            ("postgres://u@127.0.0.1/d", true),
+            ("postgres://u@localhost:5433/d", true),
+            ("postgres://u@127.0.0.1/d?sslmode=require", false),
+            ("postgres://u@127.0.0.1/d?sslmode=verify-full", false),
+            ("postgres://u@10.0.0.1/d", false),
+            ("postgres://u@db.example/d", false),
+            ("postgres://u@localhost.example/d", false),
+        ] {
+            let mode = options(url).unwrap().get_ssl_mode();
+            assert_eq!(matches!(mode, PgSslMode::Disable), clear, "{url}: {mode:?}");
+        }
+    }
 }
