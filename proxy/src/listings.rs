@@ -58,6 +58,10 @@ impl Listings {
 
     /// Notes what was shown. A repository that has changed more than a listing may hold begins anew.
     pub(crate) fn note(&self, of: &Repository, shown: Vec<(ObjectId, Arc<str>)>) {
+        // A list without objects would count for nothing, and never be forgotten.
+        if shown.is_empty() {
+            return;
+        }
         let mut inner = self.inner();
         let looked = inner.look();
         let list = inner.lists.entry(of.clone()).or_default();
@@ -143,6 +147,11 @@ mod tests {
         assert_eq!(listings.inner().lists.len(), 16);
         assert!(listings.reference(&repository("a", "/99"), &object(0)).is_some());
         assert!(listings.reference(&repository("a", "/83"), &object(0)).is_none());
+        // Repositories of which nothing was shown take no room.
+        for at in 0..100 {
+            listings.note(&repository("b", &format!("/{at}")), Vec::new());
+        }
+        assert_eq!(listings.inner().lists.len(), 16);
         // One repository whose references change all the time.
         for at in 0..100 {
             listings.note(&repository("a", "/99"), shown(at * 10..at * 10 + 10));
