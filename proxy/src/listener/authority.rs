@@ -128,7 +128,8 @@ impl CertificateAuthority {
         let chain = vec![leaf, self.certificate.clone()];
         let certified = CertifiedKey::new(chain, Arc::clone(&self.signing_key));
         let mut config = self.base.clone();
-        config.cert_resolver = Arc::new(OneCertificate(Arc::new(certified)));
+        let certificate = Arc::new(certified);
+        config.cert_resolver = Arc::new(OneName { host: host.clone(), certificate });
         Ok(Arc::new(config))
     }
 
@@ -205,12 +206,17 @@ fn base_config() -> Result<ServerConfig, AuthorityError> {
     Ok(config)
 }
 
+/// The leaf of a host, for whoever asks for no other: a hello that names another gets none, and
+/// with it no answer.
 #[derive(Debug)]
-struct OneCertificate(Arc<CertifiedKey>);
+struct OneName {
+    host: Host,
+    certificate: Arc<CertifiedKey>,
+}
 
-impl ResolvesServerCert for OneCertificate {
-    fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(Arc::clone(&self.0))
+impl ResolvesServerCert for OneName {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        names(hello.server_name(), &self.host).then(|| Arc::clone(&self.certificate))
     }
 }
 

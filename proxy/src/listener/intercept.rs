@@ -3,22 +3,17 @@
 
 use std::sync::Arc;
 
-use rustls::server::Acceptor;
 use sallygate_compiler::canonical::{Authority, Scheme};
-use tokio::io::AsyncWriteExt;
-use tokio_rustls::LazyConfigAcceptor;
-use tokio_rustls::server::TlsStream;
 
 use super::connect::Ends;
-use super::{Front, authority, http1, http2};
+use super::{Front, http1, http2};
 use crate::denial::{Code, Denial};
 use crate::limits::ms;
 use crate::request::{Connection, Outcome, Scope};
+use crate::stream::tls::{self, Refused, TlsStream};
 use crate::stream::{Replay, Wire};
 
 const TLS_HANDSHAKE_RECORD: u8 = 0x16;
-/// A fatal `unrecognized_name` alert (RFC 6066 §3) as a whole record.
-const UNRECOGNIZED_NAME: &[u8] = &[0x15, 0x03, 0x03, 0x00, 0x02, 0x02, 112];
 
 /// What is inside a tunnel, as far as that it speaks HTTP.
 pub(super) struct Inside {
@@ -71,35 +66,28 @@ async fn handshake(
     socket: Replay,
     authority: &Authority,
     front: &Front,
-) -> Result<TlsStream<Replay>, Denial> {
-    let hello = LazyConfigAcceptor::new(Acceptor::default(), socket)
-        .await
-        .map_err(|_| Denial::new(Code::BadFraming, "the TLS hello cannot be read"))?;
-    if !authority::names(hello.client_hello().server_name(), &authority.host) {
-        let mut socket = hello.io;
-        // The client closes either way; the alert only tells it why.
-        let _ = socket.write_all(UNRECOGNIZED_NAME).await;
-        let _ = socket.shutdown().await;
-        return Err(Denial::new(Code::AuthorityMismatch, "TLS asks for another name than CONNECT"));
-    }
+) -> Result<TlsStream, Denial> {
     let config = front
         .authority
         .config_for(&authority.host)
         .map_err(|e| Denial::new(Code::CredentialUnavailable, e.to_string()))?;
-    hello.into_stream(config).await.map_err(|error| {
-        // The commonest cause by far: the sandbox does not know our authority.
-        let detail = match error.get_ref().and_then(|e| e.downcast_ref::<rustls::Error>()) {
-            Some(rustls::Error::AlertReceived(_)) => {
-                "the client rejected the interception certificate"
+    tls::accept(socket, config).await.map_err(|refused| {
+        let broken = |detail| Denial::new(Code::BadFraming, detail);
+        match refused {
+            Refused::Name => {
+                let detail = "TLS asks for another name than CONNECT";
+                Denial::new(Code::AuthorityMismatch, detail)
             }
-            _ => "the TLS handshake with the client failed",
-        };
-        Denial::new(Code::BadFraming, detail)
+            Refused::Hello => broken("the TLS hello cannot be read"),
+            // The commonest cause by far: the sandbox does not know our authority.
+            Refused::Alert => broken("the client rejected the interception certificate"),
+            Refused::Broken => broken("the TLS handshake with the client failed"),
+        }
     })
 }
 
-fn count(front: &Front, stream: &TlsStream<Replay>) {
-    let version = match stream.get_ref().1.protocol_version() {
+fn count(front: &Front, stream: &TlsStream) {
+    let version = match stream.version() {
         Some(rustls::ProtocolVersion::TLSv1_2) => "1.2",
         _ => "1.3",
     };

@@ -15,6 +15,7 @@ pub(crate) mod lines;
 mod message;
 mod silence;
 mod socket;
+pub(crate) mod tls;
 mod wire;
 pub(crate) mod written;
 

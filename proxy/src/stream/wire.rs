@@ -25,7 +25,6 @@ use std::time::Instant;
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::Sleep;
-use tokio_rustls::server::TlsStream;
 
 use self::closing::Linger;
 use self::frames::Frames;
@@ -33,6 +32,7 @@ use super::h2_frames::Signals;
 use super::message::Message;
 use super::silence::Silence;
 use super::socket::Replay;
+use super::tls::TlsStream;
 use crate::limits::{Limits, ms};
 use crate::request::Slot;
 
@@ -43,7 +43,7 @@ static NO_SLOT: LazyLock<Arc<Slot>> = LazyLock::new(Arc::default);
 
 enum Transport {
     Plain(Replay),
-    Tls(Box<TlsStream<Replay>>),
+    Tls(Box<TlsStream>),
 }
 
 enum Protocol {
@@ -91,8 +91,8 @@ impl Wire {
     }
 
     /// A wire inside TLS; HTTP/2 when that was negotiated.
-    pub(crate) fn tls(stream: TlsStream<Replay>, limits: Arc<Limits>, id: i32) -> Self {
-        let h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+    pub(crate) fn tls(stream: TlsStream, limits: Arc<Limits>, id: i32) -> Self {
+        let h2 = stream.alpn() == Some(b"h2");
         Self::new(Transport::Tls(Box::new(stream)), limits, id, h2)
     }
 

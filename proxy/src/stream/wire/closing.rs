@@ -58,7 +58,7 @@ impl Wire {
             let mut unread = ReadBuf::new(&mut stack);
             let read = match &mut self.transport {
                 Transport::Plain(s) => Pin::new(s).poll_read(cx, &mut unread),
-                Transport::Tls(s) => Pin::new(s.get_mut().0).poll_read(cx, &mut unread),
+                Transport::Tls(s) => Pin::new(s.socket_mut()).poll_read(cx, &mut unread),
             };
             match (ready!(read), unread.filled().len()) {
                 (Err(_), _) | (Ok(()), 0) => return Poll::Ready(()),
