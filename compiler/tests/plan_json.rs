@@ -249,6 +249,7 @@ fn plan() -> impl Strategy<Value = Plan> {
                 image: more.then_some(image),
                 egress_routes,
                 credentials: vec![credential],
+                placeholders: Vec::new(),
                 artifacts,
                 workspace_sources: sources.into_iter().map(source).collect(),
                 agent_runtimes: if client_too && more { vec![runtime] } else { Vec::new() },
