@@ -20,6 +20,9 @@ use rig::upstream::{Upstream, ok};
 fn play_file(name: &str) {
     let (file, written) = corpus::read(name);
     let mut stage = Stage::of(&file);
+    for sandbox in &file.given {
+        stage.placeholder(&format!("dummy {sandbox}")).expect("the sandbox is given one");
+    }
     let (mut played, mut reports) = (0, Vec::new());
     for case in &file.cases {
         play_case(&stage, case, None, &mut reports);

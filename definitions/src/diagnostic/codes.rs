@@ -71,6 +71,7 @@ pub const CODES: &[CodeSpec] = &[
     ),
     spec("MISSING_FIELD", "A field that must be there is missing"),
     spec("PATH_NOT_CANONICAL", "A path is not in the one form that it is matched in"),
+    spec("PLACEHOLDER_HIDDEN", "Two credentials' placeholders would be in one variable"),
     spec(
         "ROUTE_CONFLICT",
         "Two routes take the same request, neither goes before the other, and they differ in what they do",
@@ -79,7 +80,6 @@ pub const CODES: &[CodeSpec] = &[
         "RUNTIME_CLIENT_SETUP_CONFLICT",
         "Runtime clients of a profile cannot stand together, or one could not be set up",
     ),
-    spec("PLACEHOLDER_HIDDEN", "Two credentials' placeholders would be in one variable"),
     spec("SCHEMA_TOO_DEEP", "A schema in a definition is nested too deep"),
     spec("SCHEMA_TOO_LARGE", "A schema in a definition has too many properties"),
     spec("TARGET_DISABLED", "A binding uses a target that the operator has disabled"),
