@@ -168,7 +168,7 @@ fn input(settings: &Settings, found: &mut Diagnostics) -> (Input, Policy) {
     if let PolicySource::Plans(named, _) = &settings.policy {
         plans = ready_plans(named, found);
     }
-    (Input { plans, sandboxes, connections }, policy)
+    (Input { plans, sandboxes, connections, placeholder_key: None }, policy)
 }
 
 fn ready_plans(

@@ -13,6 +13,7 @@ mod exit;
 mod integrations;
 mod java_trust;
 mod place;
+mod placeholder_key;
 mod print;
 mod running;
 mod runtime;

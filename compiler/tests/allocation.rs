@@ -6,6 +6,7 @@ use sallygate_compiler::canonical::{self, Scheme};
 use sallygate_compiler::key::MatchKey;
 use sallygate_compiler::plan::Plan;
 use sallygate_compiler::table::{RouteTable, Verdict};
+use sallygate_definitions::placeholder::{Known, Owner, PlaceholderKey, Recogniser, Shape};
 
 const PLAN: &str = r#"{"schemaVersion":1,"organizationId":"o","sandboxProfileId":"p","version":1,
  "egressRoutes":[
@@ -50,5 +51,31 @@ fn canonicalising_and_finding_do_not_allocate() {
             Verdict::NoRoute { .. } | Verdict::Passthrough | Verdict::Inspect(_) => "",
         };
         assert_eq!(route, expected, "{method} {path}");
+    }
+}
+
+#[test]
+fn looking_for_placeholders_does_not_allocate_where_there_are_none() {
+    let key = PlaceholderKey::from_bytes([7; 32]);
+    let owner = Owner {
+        organization: "o",
+        sandbox: "s",
+        connection: "c",
+        secret_type: "api_key",
+        slot: None,
+    };
+    let known = Known::new(&key, &owner, &Shape::parse("ghp_{alphanumeric:36}").unwrap());
+    let placeholder = String::from_utf8(known.text().to_vec()).unwrap();
+    let recogniser = Recogniser::new(vec![key], vec![known]);
+    assert!(recogniser.finds(placeholder.as_bytes()).is_some());
+    for text in [
+        "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko)",
+        "/v1/search?q=5%20a%2F%C3%A4&page=5a11e9a7e&next=5a11e9a7e0123456789abcdef0123456789abcdef",
+        r#"{"text":"\"\\\n\u2028 5a11e9a7e","percent":"100 %"}"#,
+    ] {
+        let measured = allocation_counter::measure(|| {
+            assert!(recogniser.finds(text.as_bytes()).is_none(), "{text}");
+        });
+        assert_eq!(measured.count_total, 0, "{text}");
     }
 }

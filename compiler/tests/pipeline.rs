@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use sallygate_compiler::diagnostic::Severity;
 use sallygate_compiler::snapshot::{
     Binding, BoundRoute, Connection, Profile, RouteSource, Snapshot, Target, TargetInjection,
+    TargetPlaceholder,
 };
 use sallygate_compiler::{Compiled, compile};
 use sallygate_definitions::Registry;
@@ -242,7 +243,7 @@ fn what_the_proxy_does_not_carry_out_is_not_compiled() {
         presigned: presigned.map(str::to_owned),
     };
     for (presentation, refused) in [
-        (Presentation::Placeholder {}, true),
+        (Presentation::Placeholder { places: Vec::new() }, false),
         (aws("eu/1", None), true),
         (aws("", None), true),
         (aws("eu", Some("allow")), true),
@@ -397,4 +398,95 @@ proptest! {
 fn a_plan_has_the_digest_that_it_always_had() {
     let plan = compile(&everything(false), &registry()).plan.unwrap();
     insta::assert_snapshot!(plan.digest);
+}
+
+#[test]
+fn every_presented_secret_that_has_a_placeholder_has_one_in_the_plan() {
+    let said = "[[placeholders]]\nsecretType = \"api_key\"\nshape = \"ak_{hex:40}\"\n\
+                env = [\"ACME_KEY\"]\n[[compileBinding.origins]]";
+    let agent = AGENT.replacen("[[compileBinding.origins]]", said, 1);
+    let files = [SourceFile::new("agent.toml", agent), SourceFile::new("tool.toml", TOOL)];
+    let (registry, found) = Registry::with_files(&files);
+    assert_eq!(found.to_string(), "");
+    let given = |snapshot: &Snapshot| {
+        let Compiled { plan, diagnostics } = compile(snapshot, &registry);
+        let plan = plan.unwrap_or_else(|| panic!("{diagnostics}"));
+        let again =
+            sallygate_compiler::plan::Plan::from_json("p", plan.to_canonical_json().as_bytes());
+        assert_eq!(again.as_ref().map(|plan| &plan.placeholders), Ok(&plan.placeholders));
+        let said = |p: &sallygate_compiler::plan::Placeholder| {
+            format!("{} {} {}", p.connection_id, p.shape, p.env.join(","))
+        };
+        let list: Vec<String> = plan.placeholders.iter().map(said).collect();
+        (list, diagnostics.to_string())
+    };
+    let own = |shape: Option<&str>, env: Option<&[&str]>| {
+        Some(TargetPlaceholder {
+            shape: shape.map(str::to_owned),
+            env: env.map(|env| env.iter().map(|name| (*name).to_owned()).collect()),
+        })
+    };
+    let both = snapshot(&[("a", "agent", json!({})), ("t", "tool", json!({}))]);
+    // The slot has no rule, nor has the tool; the routes present both.
+    assert_eq!(given(&both), (vec!["agent ak_{hex:40} ACME_KEY".to_owned()], String::new()));
+    let mut swapped = both.clone();
+    let target = swapped.targets.get_mut("tool").unwrap();
+    target.inject = TargetInjection::Instead(Presentation::Placeholder { places: Vec::new() });
+    let (list, found) = given(&swapped);
+    let tool = "tool sgp_{alphanumeric:40} SALLYGATE_TOOL";
+    assert_eq!(
+        (list, found),
+        (vec!["agent ak_{hex:40} ACME_KEY".into(), tool.into()], String::new())
+    );
+    let target = swapped.targets.get_mut("tool").unwrap();
+    target.placeholder = own(Some("t_{hex:36}"), Some(&["ACME_KEY", "TOOL_KEY"]));
+    let (list, found) = given(&swapped);
+    assert_eq!(list[1], "tool t_{hex:36} TOOL_KEY", "the first keeps its variable");
+    assert!(found.contains("PLACEHOLDER_HIDDEN") && !found.contains("error"), "{found}");
+    for wrong in [own(Some("{hex:3}"), None), own(None, Some(&["A B"]))] {
+        let mut snapshot = both.clone();
+        snapshot.targets.get_mut("tool").unwrap().placeholder = wrong;
+        let compiled = compile(&snapshot, &registry);
+        assert!(compiled.diagnostics.to_string().contains("INVALID_TARGET_CONFIG"));
+    }
+}
+
+#[test]
+fn placeholders_of_a_ready_plan_are_checked() {
+    use sallygate_compiler::plan::Plan;
+    let plan = |placeholders: Value| {
+        let plan = json!({
+            "schemaVersion": 1, "organizationId": "o", "sandboxProfileId": "p", "version": 1,
+            "egressRoutes": [],
+            "credentials": [
+                { "connectionId": "a", "secretType": "api_key" },
+                { "connectionId": "b", "secretType": "api_key", "slotKey": "s" },
+            ],
+            "placeholders": placeholders,
+        });
+        Plan::from_json("plan.json", plan.to_string().as_bytes())
+    };
+    let one = |connection: &str, slot: Option<&str>, shape: &str, env: &[&str]| {
+        json!({
+            "connectionId": connection, "secretType": "api_key", "slotKey": slot,
+            "shape": shape, "env": env,
+        })
+    };
+    let (a, b) = (one("a", None, "{hex:36}", &["A"]), one("b", Some("s"), "{hex:36}", &["B"]));
+    assert!(plan(json!([a, b])).is_ok());
+    for wrong in [
+        json!([b, a]),
+        json!([a, a]),
+        json!([one("b", None, "{hex:36}", &[])]),
+        json!([one("c", None, "{hex:36}", &[])]),
+        json!([one("a", None, "{hex:35}", &[])]),
+        json!([one("a", None, "{hex:36}", &["A B"])]),
+        json!([one("a", None, "{hex:36}", &["A", "A"])]),
+        json!([a, one("b", Some("s"), "{hex:36}", &["A"])]),
+        json!([{ "connectionId": "a", "secretType": "api_key" }]),
+        json!([{ "connectionId": "a", "secretType": "api_key", "shape": "{hex:36}", "value": "x" }]),
+    ] {
+        let found = plan(wrong.clone()).unwrap_err();
+        assert!(found.0.iter().all(|found| found.code == "INVALID_PLAN"), "{wrong}: {found}");
+    }
 }

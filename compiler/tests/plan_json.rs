@@ -13,10 +13,11 @@ use sallygate_compiler::canonical::Scheme;
 use sallygate_compiler::plan::{
     Action, AgentRuntime, Artifact, Assertion, Clear, Condition, CredentialOnly,
     CredentialReference, Image, Injection, InjectionKind, InstallCommand, Limits, Match, Period,
-    Plan, PresignedUrls, Price, Rate, Readiness, Route, RuntimeClient, RuntimeEndpoint,
-    RuntimeFile, RuntimeProcess, SCHEMA_VERSION, Signing, Spend, StopPolicy, Timeouts, Unmatched,
-    Upstream, Uses, WorkspaceSource, schema,
+    Placeholder, Plan, PresignedUrls, Price, Rate, Readiness, Route, RuntimeClient,
+    RuntimeEndpoint, RuntimeFile, RuntimeProcess, SCHEMA_VERSION, Signing, Spend, StopPolicy,
+    Timeouts, Unmatched, Upstream, Uses, WorkspaceSource, schema,
 };
+use sallygate_definitions::contract::injection::PlaceholderPlace;
 use serde_json::{Value, json};
 
 fn text() -> impl Strategy<Value = String> {
@@ -102,6 +103,7 @@ fn injection() -> impl Strategy<Value = Injection> {
         InjectionKind::Query,
         InjectionKind::Cookie,
         InjectionKind::Path,
+        InjectionKind::Placeholder,
         InjectionKind::AwsSigv4,
         InjectionKind::ClientCertificate,
     ];
@@ -124,6 +126,11 @@ fn injection() -> impl Strategy<Value = Injection> {
             username: header,
             username_credential,
             cookie: parameter,
+            places: match credential % 3 {
+                0 => Vec::new(),
+                1 => vec![PlaceholderPlace::Header],
+                _ => vec![PlaceholderPlace::Query, PlaceholderPlace::Body],
+            },
             credential,
         },
     )
@@ -239,6 +246,13 @@ fn plan() -> impl Strategy<Value = Plan> {
                 reference: more.then(|| "main".to_owned()),
                 path,
             };
+            let placeholder = Placeholder {
+                connection_id: credential.connection_id.clone(),
+                secret_type: credential.secret_type.clone(),
+                slot_key: credential.slot_key.clone(),
+                shape: "ghp_{alphanumeric:36}".to_owned(),
+                env: vec!["A".to_owned(), "B_2".to_owned()],
+            };
             let mut plan = Plan {
                 schema_version: SCHEMA_VERSION,
                 digest: String::new(),
@@ -249,6 +263,7 @@ fn plan() -> impl Strategy<Value = Plan> {
                 image: more.then_some(image),
                 egress_routes,
                 credentials: vec![credential],
+                placeholders: if more { vec![placeholder] } else { Vec::new() },
                 artifacts,
                 workspace_sources: sources.into_iter().map(source).collect(),
                 agent_runtimes: if client_too && more { vec![runtime] } else { Vec::new() },

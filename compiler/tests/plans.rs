@@ -73,7 +73,7 @@ fn what_is_not_a_plan_is_refused_with_its_place() {
         plan(&route("b/1", &matched.replace("paths", "path"))),
         plan(&route("b/1", &matched.replace("\"paths\"", "\"git\":{},\"paths\""))),
         plan(&route("b/1", &format!("{matched},\"action\":\"redirect\""))),
-        plan(&route("b/1", &format!("{matched},\"inject\":[{{\"kind\":\"placeholder\"}}]"))),
+        plan(&route("b/1", &format!("{matched},\"inject\":[{{\"kind\":\"dummy\"}}]"))),
     ] {
         let found = Plan::from_json("plan.json", text.as_bytes()).unwrap_err();
         assert!(found.has_errors());

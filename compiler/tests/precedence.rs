@@ -71,6 +71,7 @@ fn plan(routes: Vec<Route>, unmatched: Unmatched) -> Plan {
             resolver_key: None,
             scope: serde_json::Map::new(),
         }],
+        placeholders: Vec::new(),
         artifacts: Vec::new(),
         workspace_sources: Vec::new(),
         runtime_clients: Vec::new(),

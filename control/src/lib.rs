@@ -22,6 +22,7 @@ pub mod ledger;
 pub mod login;
 pub mod oauth;
 pub mod outbound;
+pub mod placeholders;
 pub mod private_file;
 pub mod renewal;
 mod resolver;

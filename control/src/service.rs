@@ -12,6 +12,7 @@ use crate::domain::resolve::{self, Credential};
 use crate::domain::{Act, DomainError, organisation, proxy, token};
 use crate::feed::Feed;
 use crate::login::Login;
+use crate::placeholders;
 use crate::resolver;
 use crate::secret_files::SecretFiles;
 use crate::store::{Access, Store};
@@ -43,6 +44,7 @@ impl Control {
                 organisation::create(transaction, &act, organisation::FIRST_NAME).await?;
             }
             proxy::name_installation(transaction).await?;
+            placeholders::prepare(transaction, &self.vault, act.now_ms).await?;
             token::admit_operator(transaction, operator_token, act.now_ms).await
         })
     }

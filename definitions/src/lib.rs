@@ -9,6 +9,7 @@ pub mod diagnostic;
 pub mod expand;
 mod load;
 pub mod page;
+pub mod placeholder;
 pub mod read;
 pub mod registry;
 pub mod scaffold;

@@ -32,6 +32,7 @@ pub fn page(definition: &Definition, source: &str) -> String {
         properties(title, schema, &mut text);
     }
     origins(definition, &mut text);
+    placeholders(definition, &mut text);
     routes(definition, &mut text);
     webhooks(definition, &mut text);
     contracts(definition, &mut text);
@@ -167,7 +168,7 @@ fn presented(origin: &Origin) -> String {
             Presentation::Query { parameter } => format!("query {}", code(parameter)),
             Presentation::Cookie { name } => format!("cookie {}", code(name)),
             Presentation::Path {} => "in the path".to_owned(),
-            Presentation::Placeholder {} => "in place of a placeholder".to_owned(),
+            Presentation::Placeholder { .. } => "in place of a placeholder".to_owned(),
             Presentation::AwsSigv4 { .. } => "Signature Version 4".to_owned(),
             Presentation::ClientCertificate {} => "client certificate".to_owned(),
         };
@@ -180,6 +181,15 @@ fn presented(origin: &Origin) -> String {
         [] => "none".to_owned(),
         rules => rules.iter().map(rule).collect::<Vec<_>>().join("; "),
     }
+}
+
+fn placeholders(definition: &Definition, text: &mut String) {
+    let rows = definition.placeholders.iter().map(|rule| {
+        let slot = rule.slot_key.as_ref().map(|slot| format!(" {}", code(slot)));
+        let secret = format!("{}{}", code(rule.secret_type.as_str()), slot.unwrap_or_default());
+        [secret, code(&rule.shape), codes(&rule.env)]
+    });
+    table("Placeholders", ["secret", "looks like", "in the variables"], rows, text);
 }
 
 fn routes(definition: &Definition, text: &mut String) {

@@ -329,3 +329,37 @@ fn a_secret_is_narrowed_by_what_a_binding_has() {
         assert_eq!(narrowed(scope), [place], "{scope}");
     }
 }
+
+#[test]
+fn a_placeholder_is_of_a_secret_that_there_is_and_looks_like_something() {
+    let with =
+        |rules: &str| {
+            codes(&BASE.replace(
+                "[[compileBinding.origins]]",
+                &format!("{rules}\n[[compileBinding.origins]]"),
+            ))
+        };
+    let rule = |more: &str| format!("[[placeholders]]\nsecretType = \"api_key\"\n{more}\n");
+    let shape = rule("shape = \"ak_{alphanumeric:36}\"\nenv = [\"ACME_KEY\", \"ACME_TOKEN\"]");
+    for fine in [shape.as_str(), &rule(""), &rule("shape = \"{hex:36}\"")] {
+        assert_eq!(with(fine), [], "{fine}");
+    }
+    for (rules, field) in [
+        (rule("").replace("api_key", "password"), "placeholders[0].secretType"),
+        (rule("slotKey = \"other\""), "placeholders[0].secretType"),
+        (format!("{}{}", rule(""), rule("")), "placeholders[1].secretType"),
+        (rule("shape = \"ak_{alphanumeric:35}\""), "placeholders[0].shape"),
+        (rule("shape = \"ak {alphanumeric:36}\""), "placeholders[0].shape"),
+        (rule("shape = \"\""), "placeholders[0].shape"),
+        (rule("env = [\"1KEY\"]"), "placeholders[0].env[0]"),
+        (rule("env = [\"A\", \"A=B\"]"), "placeholders[0].env[1]"),
+        (rule("env = [\"https_proxy\"]"), "placeholders[0].env[0]"),
+        (rule("env = [\"A\", \"A\"]"), "placeholders[0].env[1]"),
+    ] {
+        let expected = [("INVALID_DEFINITION".to_owned(), field.to_owned())];
+        assert_eq!(with(&rules), expected, "{rules}");
+    }
+    for rules in [rule("shap = \"x\""), rule("env = \"A\"")] {
+        assert!(!with(&rules).is_empty(), "{rules}");
+    }
+}

@@ -93,6 +93,10 @@ codes! {
     ApprovalDenied = "approval_denied", 403, ContactOperator;
     /// nobody can be asked whether the request may pass, so it does not
     ApprovalUnavailable = "approval_unavailable", 503, ContactOperator;
+    /// a placeholder stands where no credential comes in its place
+    PlaceholderMisuse = "placeholder_misuse", 403, FixClient;
+    /// the body is compressed, and the route would have to look into it
+    BodyEncoded = "body_encoded", 415, FixClient;
     /// the body is larger than the route allows
     RequestTooLarge = "request_too_large", 413, ReduceRate;
     /// the credential cannot be had, so nothing was sent

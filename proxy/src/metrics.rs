@@ -111,6 +111,12 @@ const RATE_LIMITED: MetricSpec = MetricSpec {
     labels: &["scope"],
     help: "Requests over a limit.",
 };
+const PLACEHOLDER_MISUSE: MetricSpec = MetricSpec {
+    name: "sallygate_placeholder_misuse_total",
+    kind: MetricKind::Counter,
+    labels: &["place", "owner"],
+    help: "Placeholders seen where no credential comes in their place.",
+};
 const PLAN_INFO: MetricSpec = MetricSpec {
     name: "sallygate_plan_info",
     kind: MetricKind::Gauge,
@@ -169,6 +175,7 @@ pub struct Metrics {
     pub(crate) leaf_certificates: IntCounterVec,
     pub(crate) credential_resolutions: IntCounterVec,
     pub(crate) rate_limited: IntCounterVec,
+    pub(crate) placeholder_misuse: IntCounterVec,
     pub(crate) plan_info: IntGaugeVec,
     pub(crate) plan_loaded: IntGauge,
     pub(crate) plan_compile: Histogram,
@@ -196,6 +203,7 @@ impl Metrics {
         LEAF_CERTIFICATES,
         CREDENTIAL_RESOLUTIONS,
         RATE_LIMITED,
+        PLACEHOLDER_MISUSE,
         PLAN_INFO,
         PLAN_LOADED,
         PLAN_COMPILE,
@@ -223,6 +231,7 @@ impl Metrics {
             leaf_certificates: counters(&r, &LEAF_CERTIFICATES)?,
             credential_resolutions: counters(&r, &CREDENTIAL_RESOLUTIONS)?,
             rate_limited: counters(&r, &RATE_LIMITED)?,
+            placeholder_misuse: counters(&r, &PLACEHOLDER_MISUSE)?,
             plan_info: gauges(&r, &PLAN_INFO)?,
             plan_loaded: gauge(&r, &PLAN_LOADED)?,
             plan_compile: histogram(&r, &PLAN_COMPILE)?,

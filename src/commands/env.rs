@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::commands::ca::now;
 use crate::exit::{Failure, Outcome, failed};
 use crate::place::Place;
-use crate::{configuration, environment, java_trust, print, running};
+use crate::{configuration, environment, java_trust, placeholder_key, print, running};
+use sallygate_compiler::snapshot::SandboxSpec;
 use sallygate_control::sandbox_environment::{self, Entrance, TrustFiles};
 
 #[derive(Debug, clap::Args)]
@@ -52,7 +53,7 @@ pub(crate) fn run(options: &Options) -> Outcome {
     let own_files = dir.canonicalize().map_err(|error| {
         Failure::NotFound(format!("`{}`: {error}; `sallygate up` makes it", dir.display()))
     })?;
-    check_sandbox(options)?;
+    let given = placeholders(options, &own_files)?;
     let (host, port) = address(options)?;
     let entrance = Entrance { host, port, userinfo: userinfo(options)? };
     let trust = match &options.ca_dir {
@@ -60,19 +61,45 @@ pub(crate) fn run(options: &Options) -> Outcome {
         None => TrustFiles::within(&own_files, java_trust::store(&own_files)),
     };
     let java = environment::java_tool_options();
-    let variables = sandbox_environment::variables(&entrance, &trust, java.as_deref());
+    let mut variables: Vec<(&str, String)> =
+        sandbox_environment::variables(&entrance, &trust, java.as_deref());
+    for (name, value) in &given {
+        // None of a placeholder's leads past the proxy, whatever it is called.
+        if !variables.iter().any(|(known, _)| known == name) {
+            variables.push((name, value.clone()));
+        }
+    }
+    variables.sort_unstable();
     print::raw(render(options.format, &variables));
     Ok(())
 }
 
-/// A sandbox of the policy has to be there; session sandboxes are known to the proxy alone.
-fn check_sandbox(options: &Options) -> Outcome {
-    let (Some(id), None) = (&options.sandbox, &options.token_file) else { return Ok(()) };
-    let configuration = configuration::load(&options.place.config())?;
+/// The placeholders of a sandbox of the policy. It has to be there, unless it has a token: session
+/// sandboxes are known to the proxy alone.
+fn placeholders(options: &Options, dir: &Path) -> Result<Vec<(String, String)>, Failure> {
+    let Some(id) = &options.sandbox else { return Ok(Vec::new()) };
+    let configuration = match (configuration::load(&options.place.config()), &options.token_file) {
+        (Ok(configuration), _) => configuration,
+        (Err(_), Some(_)) => return Ok(Vec::new()),
+        (Err(error), None) => return Err(error.into()),
+    };
     let sandbox = configuration.input.sandboxes.iter().find(|sandbox| sandbox.id == *id);
     let Some(sandbox) = sandbox else {
-        return Err(Failure::NotFound(format!("the policy has no sandbox `{id}`")));
+        return match options.token_file {
+            Some(_) => Ok(Vec::new()),
+            None => Err(Failure::NotFound(format!("the policy has no sandbox `{id}`"))),
+        };
     };
+    if options.token_file.is_none() {
+        check_sandbox(id, sandbox)?;
+    }
+    match configuration.input.plans.get(&sandbox.profile) {
+        Some(plan) => placeholder_key::variables(dir, plan, id),
+        None => Ok(Vec::new()),
+    }
+}
+
+fn check_sandbox(id: &str, sandbox: &SandboxSpec) -> Outcome {
     if sandbox.expires_unix.is_some_and(|at| at <= now().unix_timestamp()) {
         print::talk(format_args!("sallygate: the sandbox `{id}` has expired"));
     }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use sallygate_compiler::diagnostic::Diagnostic;
 use sallygate_control::feed::About;
 use sallygate_proxy::{Addresses, Reload, Running};
 use serde_json::json;
@@ -17,7 +18,7 @@ use crate::control::{self, Service, Start};
 use crate::demo::Echo;
 use crate::exit::{Failure, Outcome, failed};
 use crate::running::{Claim, Running as Found};
-use crate::{environment, integrations, print};
+use crate::{environment, integrations, placeholder_key, print};
 
 /// How often files are looked at for changes.
 const WATCH_EVERY: Duration = Duration::from_millis(300);
@@ -121,12 +122,13 @@ async fn serve(
     if let Some(echo) = &echo {
         echo.serve_target(&mut input);
     }
+    placeholder_key::provide(&data_dir, &mut input)?;
     if let Some(listen) = options.listen {
         proxy.listen = vec![listen];
     }
     proxy.admin = options.admin_listen.unwrap_or(proxy.admin);
     let ca = proxy.ca.certificate.clone();
-    let running = sallygate_proxy::start(proxy, input, reading(options, echo)).await;
+    let running = sallygate_proxy::start(proxy, input, reading((options, &data_dir), echo)).await;
     let running = running.map_err(failed)?;
     let about = about(options, (&running.addresses, &ca));
     let listening = match remote {
@@ -174,13 +176,15 @@ fn about(options: &Options, (addresses, ca): (&Addresses, &Path)) -> About {
 }
 
 /// How policy is read again.
-fn reading(options: &Options, echo: Option<Echo>) -> Reload {
-    let path = options.config.clone();
+fn reading((options, data_dir): (&Options, &Path), echo: Option<Echo>) -> Reload {
+    let (path, data_dir) = (options.config.clone(), data_dir.to_path_buf());
     Arc::new(move || {
         let mut input = configuration::load(&path)?.input;
         if let Some(echo) = &echo {
             echo.serve_target(&mut input);
         }
+        placeholder_key::provide(&data_dir, &mut input)
+            .map_err(|error| Diagnostic::error("FILE_UNREADABLE", error.to_string()))?;
         Ok(input)
     })
 }

@@ -39,11 +39,12 @@ pub(super) fn carrying_out(handle: Handle, asked: Asked) -> Proxy {
 }
 
 fn apply(handle: &Handle, in_force: InForce, asked: &Asked) -> Refused {
-    let InForce { plans, sandboxes, targets } = in_force;
+    let InForce { plans, sandboxes, targets, placeholder_key } = in_force;
     let profiles: Vec<String> = plans.keys().cloned().collect();
     let (resolver, approver) =
         (Some(Arc::clone(&asked.resolver)), Some(Arc::clone(&asked.approver)));
-    match handle.apply(Layer { plans, sandboxes, targets, resolver, approver }) {
+    let layer = Layer { plans, sandboxes, targets, resolver, approver, placeholder_key };
+    match handle.apply(layer) {
         Ok(applied) => applied.refused.into_iter().collect(),
         Err(error) => profiles.into_iter().map(|id| (id, error.to_string())).collect(),
     }

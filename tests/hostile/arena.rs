@@ -4,8 +4,10 @@ use aws_lc_rs::digest;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use std::fmt::Write as _;
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::process::Stdio;
 use tempfile::TempDir;
 
 use super::client::{Client, Tls};
@@ -25,6 +27,8 @@ pub(crate) struct Target {
     pub(crate) ca: String,
     /// A bearer credential; then `routes` are those of its binding.
     pub(crate) secret: Option<Canary>,
+    /// The credential comes in the place of its placeholder, which is in this variable.
+    pub(crate) placeholder: Option<&'static str>,
     /// TOML inline tables.
     pub(crate) routes: String,
     /// More lines of the target's table.
@@ -122,6 +126,20 @@ impl Arena {
         Self { process, tail, targets, tokens, open_files, memory_kib, directory }
     }
 
+    /// What a sandbox is given in this variable.
+    pub(crate) fn given(&self, sandbox: &str, variable: &str) -> String {
+        let mut env = sallygate();
+        env.args(["env", "--format", "json", "--sandbox", sandbox, "--token-file", "-", "--dir"]);
+        env.arg(self.directory.path()).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = env.spawn().expect("the binary runs");
+        let mut input = child.stdin.take().expect("a pipe");
+        input.write_all(self.token(sandbox).value().as_bytes()).expect("it reads");
+        drop(input);
+        let output = child.wait_with_output().expect("the binary runs");
+        let env: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        env[variable].as_str().expect("the variable is set").to_owned()
+    }
+
     pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
@@ -197,12 +215,19 @@ fn config(setup: &Setup) -> String {
     write!(toml, "[limits]\n{}\n", setup.limits).expect("writing to a string");
     for target in &setup.targets {
         let Target { name, base_url, extra, .. } = target;
-        let inject = if target.secret.is_some() { "bearer" } else { "none" };
+        let inject = match (&target.secret, target.placeholder) {
+            (None, _) => "inject = \"none\"".to_owned(),
+            (Some(_), None) => "inject = \"bearer\"".to_owned(),
+            (Some(_), Some(variable)) => format!(
+                "inject = \"placeholder\"\nplaceholder = \"ghp_{{alphanumeric:36}}\"\n\
+                 placeholder_env = [\"{variable}\"]"
+            ),
+        };
         let ranges = if target.ranges.is_empty() { &["127.0.0.0/8"] } else { target.ranges };
         write!(
             toml,
             "[targets.{name}]\ndefinition = \"generic::http-api\"\nbase_url = \"{base_url}\"\n\
-             inject = \"{inject}\"\nallow_ranges = {ranges:?}\n{extra}\n"
+             {inject}\nallow_ranges = {ranges:?}\n{extra}\n"
         )
         .expect("writing to a string");
         if let Some(address) = target.address {

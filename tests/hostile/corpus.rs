@@ -28,6 +28,9 @@ pub(crate) struct File {
     /// The stage has the upstreams that cannot be trusted too.
     #[serde(default)]
     pub(crate) untrusted: bool,
+    /// Sandboxes whose placeholders are asked for before anything is sent: that takes its time.
+    #[serde(default)]
+    pub(crate) given: Vec<String>,
     #[serde(rename = "case")]
     pub(crate) cases: Vec<Case>,
 }

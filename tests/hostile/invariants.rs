@@ -191,7 +191,8 @@ fn well_formed(stage: &Stage, fresh: &[Fresh]) -> Vec<String> {
     let mut problems = Vec::new();
     for Fresh { name, requests, .. } in fresh {
         let secret = stage.arena.targets.iter().find(|target| target.name == *name);
-        let secret = secret.and_then(|target| target.secret.as_ref());
+        let is_placed = |target: &&super::arena::Target| target.placeholder.is_none();
+        let secret = secret.filter(is_placed).and_then(|target| target.secret.as_ref());
         for request in requests {
             let mut wrong = |what: &str| {
                 problems.push(format!("{name} saw {what}: {}", shown(&request.head)));

@@ -99,6 +99,8 @@ pub(crate) struct Stage {
     pub(crate) decoy: Upstream,
     pub(crate) dns: Dns,
     scripts: Scripts,
+    /// By sandbox: what it is given.
+    dummies: Mutex<HashMap<String, String>>,
 }
 
 fn none(_: &PrivateCa, _: &PrivateCa) -> Vec<Untrusted> {
@@ -127,6 +129,7 @@ impl Stage {
         let tls = |hosts: &[&str]| Upstream::tls(ca.server(hosts), scripted(&scripts));
         let alpha = tls(&["alpha.test"]);
         let beta = tls(&["beta.test"]);
+        let swap = tls(&["swap.test"]);
         let wild = tls(&["*.wild.test", "*.deep.wild.test", "*.b.deep.wild.test"]);
         let tunnel = tls(&["tunnel.test"]);
         let clear = Upstream::listen("127.0.0.1", None, scripted(&scripts));
@@ -140,6 +143,10 @@ impl Stage {
                 ..Target::bound("alpha", alpha.address, ca.pem(), ALPHA_ROUTES)
             },
             Target::bound("beta", beta.address, ca.pem(), "{ name = \"all\" },"),
+            Target {
+                placeholder: Some("SWAP_TOKEN"),
+                ..Target::bound("swap", swap.address, ca.pem(), "{ name = \"all\" },")
+            },
             open("wild", &wild),
             open("tunnel", &tunnel),
             Target {
@@ -154,6 +161,7 @@ impl Stage {
         let mut upstreams = vec![
             ("alpha", alpha),
             ("beta", beta),
+            ("swap", swap),
             ("wild", wild),
             ("tunnel", tunnel),
             ("clear", clear),
@@ -175,7 +183,7 @@ impl Stage {
             let limits = format!("{LIMITS}{limits}");
             Setup { targets, limits, config, policy, ..Setup::default() }
         });
-        let stage = Self { arena, upstreams, decoy, dns, scripts };
+        let stage = Self { arena, upstreams, decoy, dns, scripts, dummies: Mutex::default() };
         let own = "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nX-Upstream: yes\r\n\r\nok\n";
         stage.script(OTHERS, own.into(), After::Close);
         stage
@@ -211,10 +219,33 @@ impl Stage {
                     token
                 }
                 ("hash", sandbox) => arena.token_hash(sandbox),
+                (dummy, sandbox) if dummy.starts_with("dummy") => self.dummy(dummy, sandbox)?,
+                ("secret-basic", target) => encoded("sally", arena.secret(target).value()),
                 ("secret", target) => arena.secret(target).value().to_owned(),
                 ("name", address) => name_of(address.parse().ok()?),
                 _ => return None,
             },
+        })
+    }
+}
+
+impl Stage {
+    /// The placeholder of a sandbox, in a spelling.
+    fn dummy(&self, spelling: &str, sandbox: &str) -> Option<String> {
+        let given = || self.arena.given(sandbox, "SWAP_TOKEN");
+        let mut dummies = self.dummies.lock().expect("no case panicked");
+        let dummy = dummies.entry(sandbox.to_owned()).or_insert_with(given);
+        let (front, back) = dummy.split_at(9);
+        Some(match spelling {
+            "dummy" => dummy.clone(),
+            "dummy-basic" => encoded("sally", dummy),
+            "dummy-percent" => dummy.bytes().map(|byte| format!("%{byte:02x}")).collect(),
+            "dummy-json" => dummy.bytes().map(|byte| format!("\\\\u{byte:04x}")).collect(),
+            "dummy-label" => dummy.replace('_', "-"),
+            "dummy-front" => front.to_owned(),
+            "dummy-back" => back.to_owned(),
+            "dummy-rest" => dummy.split_at(4).1.to_owned(),
+            _ => return None,
         })
     }
 }

@@ -64,7 +64,9 @@ async fn echo(request: &mut Request<Incoming>, entry: &mut Entry, state: &State)
             "headers": headers,
             "body_bytes": seen.body_bytes,
             "body_sha256": seen.body_sha256,
-            "body": String::from_utf8_lossy(&seen.body_start[..seen.body_start.len().min(1024)]),
+            "body": state.mask(&String::from_utf8_lossy(
+                &seen.body_start[..seen.body_start.len().min(1024)],
+            )),
         }),
     )
 }

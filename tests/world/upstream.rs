@@ -39,6 +39,8 @@ pub(crate) enum Inject {
     Cookie(String),
     /// The first segment of the path.
     Path,
+    /// Wherever the client puts its placeholder: what was seen is for the test to judge.
+    Placeholder,
     /// Basic for git, bearer below `/api/`.
     GitHub,
     /// Signature Version 4, which the server itself checks.
@@ -142,6 +144,7 @@ impl Upstream {
             Inject::Query(name) => format!("inject = \"query\"\nparameter = \"{name}\""),
             Inject::Cookie(name) => format!("inject = \"cookie\"\ncookie = \"{name}\""),
             Inject::Path => "inject = \"path\"".to_owned(),
+            Inject::Placeholder => "inject = \"placeholder\"".to_owned(),
         };
         format!(
             "definition = \"generic::http-api\"\nbase_url = \"https://{}{}\"\n{inject}",
@@ -261,6 +264,7 @@ impl State {
             | Inject::Query(_)
             | Inject::Cookie(_)
             | Inject::Path
+            | Inject::Placeholder
             | Inject::GitHub
             | Inject::Aws => None,
             Inject::Bearer => Some(self.bearer()),
@@ -295,6 +299,7 @@ impl State {
             | Inject::Token(_)
             | Inject::Query(_)
             | Inject::Path
+            | Inject::Placeholder
             | Inject::Aws => self.expected_header(),
         }
     }

@@ -102,6 +102,7 @@ fn as_plan(plan: &Plan, assertion: &Assertion) -> Plan {
         image: None,
         egress_routes: vec![route],
         credentials: Vec::new(),
+        placeholders: Vec::new(),
         artifacts: Vec::new(),
         workspace_sources: Vec::new(),
         runtime_clients: Vec::new(),

@@ -1,6 +1,6 @@
 //! The credentials of a plan: which there are, and how routes present them. Never their values.
 
-use sallygate_definitions::contract::injection::Presentation;
+use sallygate_definitions::contract::injection::{PlaceholderPlace, Presentation};
 use sallygate_definitions::contract::method::ConnectionMethod;
 use sallygate_definitions::expand::{ExpandedInjection, ExpandedOrigin};
 
@@ -36,6 +36,7 @@ impl Compiler<'_> {
         for inject in origin.inject.iter().filter(|inject| is_there(bound, inject)) {
             match injection(&inject.present) {
                 Ok(injection) => {
+                    self.placeholder(bound, inject);
                     let connection = &bound.binding.connection;
                     presented.push(Presented {
                         secret: reference(connection, inject),
@@ -149,7 +150,9 @@ fn injection(present: &Presentation) -> Result<Injection, &'static str> {
             Injection { cookie: Some(name.clone()), ..plain(InjectionKind::Cookie) }
         }
         Presentation::Path {} => plain(InjectionKind::Path),
-        Presentation::Placeholder {} => return Err("placeholder"),
+        Presentation::Placeholder { places } => {
+            Injection { places: everywhere_or(places), ..plain(InjectionKind::Placeholder) }
+        }
         Presentation::AwsSigv4 { service, region, presigned } => {
             let presigned = match presigned.as_deref() {
                 None | Some("refuse") => PresignedUrls::Refuse,
@@ -162,6 +165,12 @@ fn injection(present: &Presentation) -> Result<Injection, &'static str> {
         }
         Presentation::ClientCertificate {} => plain(InjectionKind::ClientCertificate),
     })
+}
+
+/// In order, each once.
+fn everywhere_or(places: &[PlaceholderPlace]) -> Vec<PlaceholderPlace> {
+    let all = [PlaceholderPlace::Header, PlaceholderPlace::Query, PlaceholderPlace::Body];
+    all.into_iter().filter(|place| places.is_empty() || places.contains(place)).collect()
 }
 
 /// What of the sandbox's own is removed at `origin`: what the definition and the operator say,

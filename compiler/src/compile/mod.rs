@@ -10,6 +10,7 @@ mod credential;
 mod draft;
 mod files;
 mod finding;
+mod placeholder;
 
 use std::sync::Arc;
 
@@ -44,6 +45,7 @@ pub fn compile(snapshot: &Snapshot, registry: &Registry) -> Compiled {
         registry,
         routes: Vec::new(),
         contributions: Vec::new(),
+        placeholders: Vec::new(),
         found: Diagnostics::new(),
         sound: !snapshot.profile.broken,
     };
@@ -71,6 +73,7 @@ struct Compiler<'s> {
     registry: &'s Registry,
     routes: Vec<Drafted<'s>>,
     contributions: Vec<Contribution>,
+    placeholders: Vec<placeholder::Drafted>,
     found: Diagnostics,
     /// False when a problem that was reported before keeps the plan from being whole.
     sound: bool,
@@ -91,6 +94,7 @@ impl<'s> Compiler<'s> {
         }
         self.sort();
         let (egress_routes, credentials) = self.credentials();
+        let placeholders = self.placeholders(&credentials);
         let mut plan = Plan {
             schema_version: SCHEMA_VERSION,
             digest: String::new(),
@@ -101,6 +105,7 @@ impl<'s> Compiler<'s> {
             image: profile.image.clone(),
             egress_routes,
             credentials,
+            placeholders,
             artifacts,
             workspace_sources,
             runtime_clients,

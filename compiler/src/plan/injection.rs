@@ -1,5 +1,6 @@
 //! How a credential is presented, and where the sandbox's own is removed.
 
+use sallygate_definitions::contract::injection::PlaceholderPlace;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -26,6 +27,9 @@ pub struct Injection {
     /// With `cookie`: its name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cookie: Option<String>,
+    /// With `placeholder`: where one may stand; in order, each once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub places: Vec<PlaceholderPlace>,
     /// With `aws_sigv4`: what is signed for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signing: Option<Signing>,
@@ -45,6 +49,7 @@ impl Injection {
             InjectionKind::Query => format!("?{}=", named(&self.parameter)),
             InjectionKind::Cookie => format!("cookie {}", named(&self.cookie)),
             InjectionKind::Path => format!("{{{CREDENTIAL}}}"),
+            InjectionKind::Placeholder => format!("its placeholder {}", self.credential),
             InjectionKind::AwsSigv4 => "authorization (Signature Version 4)".to_owned(),
             InjectionKind::ClientCertificate => "the TLS handshake".to_owned(),
         }
@@ -67,6 +72,8 @@ pub enum InjectionKind {
     Cookie,
     /// Replaces the segment `{credential}` of the route's paths.
     Path,
+    /// Replaces the sandbox's placeholder, where the client put it.
+    Placeholder,
     /// Signs the request anew with the credential.
     AwsSigv4,
     /// Shows the certificate in the TLS handshake, and proves its key.
@@ -103,6 +110,7 @@ impl InjectionKind {
             Self::Query => "query",
             Self::Cookie => "cookie",
             Self::Path => "path",
+            Self::Placeholder => "placeholder",
             Self::AwsSigv4 => "aws_sigv4",
             Self::ClientCertificate => "client_certificate",
         }

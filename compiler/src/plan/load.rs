@@ -26,7 +26,8 @@ impl Plan {
             let message = format!("`{name}` has version {}, too large", plan.version);
             return Err(Diagnostic::error("INVALID_PLAN", message).into());
         }
-        let found = crate::profile::check(&plan);
+        let mut found = crate::profile::check(&plan);
+        found.append(super::placeholder::check(&plan));
         if found.has_errors() {
             return Err(found);
         }

@@ -10,6 +10,7 @@ mod injection;
 mod limits;
 mod load;
 mod matching;
+mod placeholder;
 mod route;
 mod runtime;
 mod schema;
@@ -23,6 +24,7 @@ pub use credential::CredentialReference;
 pub use injection::{Clear, Injection, InjectionKind, PresignedUrls, Signing, credential_segment};
 pub use limits::{Limits, Period, Price, Rate, Spend, Timeouts, Uses};
 pub use matching::{Condition, Match};
+pub use placeholder::Placeholder;
 pub use route::{Action, Route};
 pub use runtime::{
     AgentRuntime, Artifact, InstallCommand, Readiness, RuntimeClient, RuntimeEndpoint, RuntimeFile,
@@ -56,6 +58,9 @@ pub struct Plan {
     pub egress_routes: Vec<Route>,
     #[serde(default)]
     pub credentials: Vec<CredentialReference>,
+    /// What sandboxes are given for credentials. In order of connection, secret type and slot.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub placeholders: Vec<Placeholder>,
     #[serde(default)]
     pub artifacts: Vec<Artifact>,
     #[serde(default)]

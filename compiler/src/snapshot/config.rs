@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use ipnet::IpNet;
 use sallygate_definitions::contract::binding::Permission;
-use sallygate_definitions::contract::injection::{Clear, Presentation};
+use sallygate_definitions::contract::injection::Clear;
 use sallygate_definitions::contract::method::{ConnectionMethod, SecretField};
 use sallygate_definitions::{Definition, Issue, Registry};
 use serde_json::Value;
@@ -18,7 +18,7 @@ use crate::canonical::{Scheme, base_url};
 use crate::diagnostic::Diagnostic;
 use crate::plan::CredentialReference;
 use crate::read::{Spanned, Table, suggestion};
-use crate::table::{is_injectable, is_token};
+use crate::table::is_injectable;
 
 /// The operator's targets and connections.
 #[derive(Clone, Debug, Default)]
@@ -111,8 +111,8 @@ fn named<'d>(root: &mut Table<'d>, key: &str) -> Vec<(String, Table<'d>)> {
     entries
 }
 
-struct TargetReader<'d, 'c> {
-    table: Table<'d>,
+pub(super) struct TargetReader<'d, 'c> {
+    pub(super) table: Table<'d>,
     registry: &'c Registry,
     ca_file: &'c dyn Fn(&str) -> Result<String, String>,
 }
@@ -125,6 +125,7 @@ impl TargetReader<'_, '_> {
         places.add("", self.table.place());
         let config = self.config(definition.as_ref(), &mut places);
         let inject = self.injection();
+        let placeholder = self.placeholder();
         let clear = self.clear();
         let upstream = self.upstream();
         let enabled = self.table.boolean("enabled").is_none_or(|enabled| enabled.value);
@@ -159,6 +160,7 @@ impl TargetReader<'_, '_> {
             secrets,
             cleartext,
             inject,
+            placeholder,
             clear,
             upstream,
             places,
@@ -214,81 +216,6 @@ impl TargetReader<'_, '_> {
         let help = "use https, or set `allow_cleartext = true` for a loopback test server";
         let diagnostic = Diagnostic::error("CLEARTEXT_CREDENTIAL", message);
         self.table.report(diagnostic.at(self.table.place_of("base_url")).help(help));
-    }
-
-    /// `None` when it was reported.
-    fn injection(&mut self) -> Option<TargetInjection> {
-        let choices =
-            ["none", "bearer", "basic", "header", "query", "cookie", "path", "client_certificate"];
-        let choices = choices.map(|word| (word, word));
-        let given = self.table.contains("inject");
-        let chosen = self.table.choice("inject", &choices);
-        let header = self.only_with("header", chosen == Some("header"));
-        let template = self.only_with("template", chosen == Some("header"));
-        let parameter = self.only_with("parameter", chosen == Some("query"));
-        let username = self.only_with("username", chosen == Some("basic"));
-        let cookie = self.only_with("cookie", chosen == Some("cookie"));
-        if !given {
-            return Some(TargetInjection::Definition);
-        }
-        let presentation = match chosen? {
-            "bearer" => Presentation::Bearer {},
-            "basic" => Presentation::Basic { username, username_from: None },
-            "header" => Presentation::Header { header: self.header(header)?, template },
-            "query" => {
-                let parameter = parameter.filter(|parameter| !parameter.is_empty());
-                if parameter.is_none() {
-                    self.table.missing("parameter");
-                }
-                Presentation::Query { parameter: parameter? }
-            }
-            "cookie" => Presentation::Cookie { name: self.cookie(cookie)? },
-            "path" => Presentation::Path {},
-            "client_certificate" => Presentation::ClientCertificate {},
-            _ => return Some(TargetInjection::Nothing),
-        };
-        if let Presentation::Header { template: Some(template), .. } = &presentation
-            && template.matches("{value}").count() != 1
-        {
-            let message = "a template holds `{value}` exactly once";
-            self.table.refuse("template", "BAD_VALUE", message);
-        }
-        Some(TargetInjection::Instead(presentation))
-    }
-
-    fn header(&self, given: Option<String>) -> Option<String> {
-        let Some(given) = given else {
-            self.table.missing("header");
-            return None;
-        };
-        let name = given.to_ascii_lowercase();
-        if !is_injectable(&name) {
-            let message = format!("no credential goes into a header `{given}`");
-            self.table.refuse("header", "BAD_VALUE", message);
-            return None;
-        }
-        Some(name)
-    }
-
-    fn cookie(&self, given: Option<String>) -> Option<String> {
-        let Some(name) = given else {
-            self.table.missing("cookie");
-            return None;
-        };
-        if !is_token(&name) {
-            self.table.refuse("cookie", "BAD_VALUE", format!("`{name}` is not a cookie's name"));
-            return None;
-        }
-        Some(name)
-    }
-
-    fn only_with(&mut self, key: &str, meant: bool) -> Option<String> {
-        let value = self.table.string(key)?;
-        if !meant {
-            let message = format!("`{key}` means nothing with this `inject`");
-            self.table.refuse(key, "BAD_VALUE", message);
-        }
-        Some(value.value)
     }
 
     fn clear(&mut self) -> Clear {

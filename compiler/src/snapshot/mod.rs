@@ -12,6 +12,7 @@ mod connection;
 mod limits;
 mod places;
 mod policy;
+mod presented;
 mod profile;
 mod route;
 mod target;
@@ -28,7 +29,7 @@ pub use places::Places;
 pub use policy::{Policy, Sandbox, SandboxSpec, read_policy};
 pub use profile::{Binding, BoundRoute, Profile, RouteName};
 pub use route::RouteSource;
-pub use target::{Target, TargetInjection, TargetUpstream};
+pub use target::{Target, TargetInjection, TargetPlaceholder, TargetUpstream};
 pub use token::{FormerToken, MoreTokens, SIGNED_AUDIENCE, SIGNED_ISSUER, Signer};
 
 use crate::read::Table;

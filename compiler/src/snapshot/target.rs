@@ -30,6 +30,9 @@ pub struct Target {
     pub cleartext: Permission,
     #[serde(default)]
     pub inject: TargetInjection,
+    /// What sandboxes are given for its credentials, where that is not what the definition says.
+    #[serde(default)]
+    pub placeholder: Option<TargetPlaceholder>,
     /// What the operator has removed besides what the definition says.
     #[serde(default)]
     pub clear: Clear,
@@ -49,6 +52,19 @@ pub enum TargetInjection {
     Nothing,
     /// In another way: for APIs that no definition describes.
     Instead(Presentation),
+}
+
+/// What sandboxes are given for the credentials of a target. What is left out is as the definition
+/// has it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TargetPlaceholder {
+    /// Such as `ghp_{alphanumeric:36}`.
+    #[serde(default)]
+    pub shape: Option<String>,
+    /// The variables that clients read it from.
+    #[serde(default)]
+    pub env: Option<Vec<String>>,
 }
 
 /// How a target is reached.
@@ -76,6 +92,7 @@ impl Target {
             secrets: BTreeSet::new(),
             cleartext: Permission::Refuse,
             inject: TargetInjection::Definition,
+            placeholder: None,
             clear: Clear::default(),
             upstream: TargetUpstream::default(),
             places: Places::default(),

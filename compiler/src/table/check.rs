@@ -273,6 +273,15 @@ impl<'p> Checker<'p> {
             InjectionKind::Query => parameter.as_ref().is_some_and(|p| !p.is_empty()),
             InjectionKind::Cookie => cookie.as_ref().is_some_and(|name| is_token(name)),
             InjectionKind::Path => credential_segment(&route.r#match.paths).is_some(),
+            InjectionKind::Placeholder => {
+                let credential = self.plan.credentials.get(injection.credential);
+                let has =
+                    |credential| self.plan.placeholders.iter().any(|p| p.stands_for(credential));
+                let places = &injection.places;
+                credential.is_none_or(has)
+                    && !places.is_empty()
+                    && places.is_sorted_by(|a, b| a < b)
+            }
             InjectionKind::AwsSigv4 => signing.as_ref().is_some_and(can_sign),
             InjectionKind::ClientCertificate => route.r#match.scheme == Scheme::Https,
         };
@@ -280,6 +289,7 @@ impl<'p> Checker<'p> {
             let what = match kind {
                 InjectionKind::Path => "one segment `{credential}`, the same one in every path",
                 InjectionKind::Cookie => "the name of its cookie",
+                InjectionKind::Placeholder => "a placeholder in the plan, and its places in order",
                 InjectionKind::AwsSigv4 => "the names of a service and a region",
                 InjectionKind::ClientCertificate => "`https`: there is no other handshake",
                 InjectionKind::Bearer
@@ -294,6 +304,7 @@ impl<'p> Checker<'p> {
             InjectionKind::Query
             | InjectionKind::Cookie
             | InjectionKind::Path
+            | InjectionKind::Placeholder
             | InjectionKind::AwsSigv4
             | InjectionKind::ClientCertificate => false,
         };
@@ -302,6 +313,7 @@ impl<'p> Checker<'p> {
             || template.is_some() && *kind != InjectionKind::Header
             || parameter.is_some() && *kind != InjectionKind::Query
             || cookie.is_some() && *kind != InjectionKind::Cookie
+            || !injection.places.is_empty() && *kind != InjectionKind::Placeholder
             || signing.is_some() && *kind != InjectionKind::AwsSigv4
             || names_user && *kind != InjectionKind::Basic
             || username.is_some() && injection.username_credential.is_some();

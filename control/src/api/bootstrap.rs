@@ -24,6 +24,7 @@ use crate::clock::rfc3339;
 use crate::domain::sandbox::{self, Sandbox};
 use crate::domain::{DomainError, proxy};
 use crate::feed::About;
+use crate::placeholders;
 use crate::sandbox_environment::{Entrance, TrustFiles, userinfo, variables};
 use crate::service::Control;
 use crate::store::Access;
@@ -102,7 +103,8 @@ struct View {
     sandbox_id: String,
     /// `host:port` of the proxy.
     entrance: String,
-    /// Variables to set. The proxy's URL has the sandbox's token in it.
+    /// Variables to set. The proxy's URL has the sandbox's token in it; where clients insist on a
+    /// key, there is a placeholder of the sandbox's own.
     env: BTreeMap<String, String>,
     /// Files to write, by their path: `env` names them.
     files: BTreeMap<String, String>,
@@ -135,11 +137,17 @@ async fn bootstrap(
     let way = Entrance { host, port, userinfo: Some(userinfo(&sandbox.id, &token)) };
     let trust = TrustFiles::within(Path::new(ca_dir), None);
     let env = variables(&way, &trust, None).into_iter();
+    let env = env.map(|(name, value)| (name.to_owned(), value));
+    let mut transaction = control.store.begin(Access::Read).await.map_err(DomainError::from)?;
+    let given = placeholders::variables(&mut *transaction, &control.vault, &sandbox).await?;
+    drop(transaction);
+    // None of a placeholder's leads past the proxy, whatever it is called.
+    let env = given.into_iter().chain(env).collect();
     let path = |path: &Path| path.display().to_string();
     let files = [(path(&trust.bundle), with_system_roots(&own)), (path(&trust.own), own)];
     let view = View {
         entrance,
-        env: env.map(|(name, value)| (name.to_owned(), value)).collect(),
+        env,
         files: files.into_iter().collect(),
         expires_at: sandbox.expires_ms.map(rfc3339),
         sandbox_id: sandbox.id,

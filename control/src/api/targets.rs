@@ -139,7 +139,8 @@ struct Wanted {
     #[serde(default)]
     config: Map<String, Json>,
     /// `upstream` (`caPem`, `addresses`, `allowRanges`): how it is reached. `cleartext`, `inject`,
-    /// `clear`: for APIs that no definition describes.
+    /// `clear`: for APIs that no definition describes. `placeholder` (`shape`, `env`): what sandboxes
+    /// are given for its credentials.
     #[serde(default)]
     options: Map<String, Json>,
     /// By name; `null` takes one away, and those that are not named stay.

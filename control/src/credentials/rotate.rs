@@ -55,6 +55,14 @@ const SIGNING_KEYS: SecretTable = SecretTable {
             WHERE id = $1 AND key_version = $2",
 };
 
+const PLACEHOLDER_KEYS: SecretTable = SecretTable {
+    name: "placeholder_keys",
+    find: "SELECT $1, name, key_version, ciphertext FROM placeholder_keys \
+           WHERE key_version < $2 ORDER BY name LIMIT $3",
+    write: "UPDATE placeholder_keys SET key_version = $3, ciphertext = $4 \
+            WHERE name = $1 AND key_version = $2",
+};
+
 const WEBHOOK_CONTENTS: SecretTable = SecretTable {
     name: "webhook_contents",
     find: "SELECT organisation_id, subject, key_version, ciphertext FROM webhook_contents \
@@ -141,7 +149,7 @@ impl Vault {
     ) -> Result<Rotated, VaultError> {
         let mut rotated = Rotated { data_keys: 1, secrets: 0 };
         let tables: &[SecretTable] = if owner == super::vault::INSTALLATION {
-            &[TARGET_SECRETS, SIGNING_KEYS]
+            &[TARGET_SECRETS, SIGNING_KEYS, PLACEHOLDER_KEYS]
         } else {
             &[CREDENTIALS, REVOCATIONS, WEBHOOK_SECRETS, WEBHOOK_CONTENTS]
         };

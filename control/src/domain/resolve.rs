@@ -124,7 +124,7 @@ pub async fn note_use(
 }
 
 /// The plan that this sandbox runs.
-fn digest_for(of: InForceOf, sandbox: &str) -> Option<String> {
+pub(crate) fn digest_for(of: InForceOf, sandbox: &str) -> Option<String> {
     match of.canary {
         Some((digest, percent)) if runs_ahead(sandbox, percent) => Some(digest),
         Some(_) | None => of.published,

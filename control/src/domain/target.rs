@@ -23,7 +23,7 @@ pub struct Target {
     pub enabled: bool,
     pub config: Json,
     /// How it is reached, and how credentials are presented where the definition does not say:
-    /// `cleartext`, `inject`, `clear`, `upstream`, as the compiler reads them.
+    /// `cleartext`, `inject`, `placeholder`, `clear`, `upstream`, as the compiler reads them.
     pub options: Map<String, Json>,
     pub secrets: Vec<SecretView>,
     pub revision: i64,
@@ -120,7 +120,7 @@ fn compiled(
 
 /// What of the options the compiler would not read.
 fn option_issues(put: &Put<'_>) -> Vec<Issue> {
-    let known = ["cleartext", "inject", "clear", "upstream", webhook::OPTION];
+    let known = ["cleartext", "inject", "placeholder", "clear", "upstream", webhook::OPTION];
     let unknown = put.options.keys().filter(|key| !known.contains(&key.as_str()));
     let mut issues: Vec<Issue> = unknown
         .map(|key| {

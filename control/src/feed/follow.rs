@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use sallygate_definitions::placeholder::PlaceholderKey;
+
 use super::held::Held;
 use super::message::Message;
 use super::{InForce, Order, Proxy, Refused};
@@ -74,7 +76,9 @@ impl Follower {
                 self.end_now().await?;
                 self.told().sandbox(told);
             }
-            Message::Commit { resume } => return self.commit(resume).await.map(Some),
+            Message::Commit { resume, placeholder_key } => {
+                return self.commit(resume, placeholder_key).await.map(Some);
+            }
             Message::Beat => {}
             Message::Revoked => drop(self.forget_everything().await?),
         }
@@ -110,13 +114,18 @@ impl Follower {
         Ok(())
     }
 
-    async fn commit(&mut self, resume: String) -> Result<Outcome, DomainError> {
+    async fn commit(
+        &mut self,
+        resume: String,
+        placeholder_key: Option<PlaceholderKey>,
+    ) -> Result<Outcome, DomainError> {
         let now_ms = self.clock.now_ms();
         self.told().drop_expired(now_ms);
         if let Some(anew) = self.anew.take() {
             self.held = anew;
         }
         self.ended = false;
+        self.held.placeholder_key = placeholder_key;
         let outcome = self.apply(self.held.in_force()).await?;
         self.held.resume = Some(resume);
         Ok(outcome)

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use sallygate_compiler::snapshot::{FormerToken, MoreTokens, SandboxSpec, Signer};
+use sallygate_definitions::placeholder::PlaceholderKey;
 use serde::{Deserialize, Serialize};
 
 use super::InForce;
@@ -17,6 +18,8 @@ pub struct Held {
     pub resume: Option<String>,
     profiles: BTreeMap<String, ProfileTold>,
     sandboxes: BTreeMap<String, SandboxTold>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) placeholder_key: Option<PlaceholderKey>,
 }
 
 impl Held {
@@ -50,7 +53,8 @@ impl Held {
 
     /// What shall be in force.
     pub fn in_force(&self) -> InForce {
-        let mut in_force = InForce::default();
+        let placeholder_key = self.placeholder_key.clone();
+        let mut in_force = InForce { placeholder_key, ..InForce::default() };
         for (id, told) in &self.profiles {
             in_force.targets.extend(told.targets.clone());
             if let Some(plan) = &told.plan {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 use sallygate_compiler::plan::Plan;
+use sallygate_definitions::placeholder::PlaceholderKey;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value as Json;
@@ -29,6 +30,9 @@ pub enum Message {
     /// Put all of it in force, and acknowledge. `resume` goes on from here, later.
     Commit {
         resume: String,
+        /// What the placeholders of the sandboxes are made with.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        placeholder_key: Option<PlaceholderKey>,
     },
     /// Somebody is there.
     Beat,

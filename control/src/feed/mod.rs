@@ -22,6 +22,7 @@ use std::time::Duration;
 
 use sallygate_compiler::plan::Plan;
 use sallygate_compiler::snapshot::SandboxSpec;
+use sallygate_definitions::placeholder::PlaceholderKey;
 use tokio::sync::{Notify, broadcast, watch};
 
 pub use about::About;
@@ -61,6 +62,8 @@ pub struct InForce {
     pub sandboxes: Vec<SandboxSpec>,
     /// By connection: the key of its target.
     pub targets: BTreeMap<String, String>,
+    /// What the placeholders of these sandboxes are made with.
+    pub placeholder_key: Option<PlaceholderKey>,
 }
 
 /// Something that a proxy must do.

@@ -12,6 +12,7 @@ use super::message::{
 use crate::domain::profile::{self, InForceOf};
 use crate::domain::sandbox::{self, Live};
 use crate::domain::{DomainError, Fault};
+use crate::placeholders;
 use crate::service::Control;
 use crate::store::{
     Access, Notice, StoreError, Topic, Transaction, fetch_optional, notices_after, told,
@@ -56,7 +57,8 @@ pub(super) async fn batch(control: &Control, after: After<'_>) -> Result<Batch, 
         }
     };
     let resume = format!("{installation}.{to}");
-    made.messages.push(Message::Commit { resume });
+    let placeholder_key = placeholders::key(&mut *transaction, &control.vault).await?;
+    made.messages.push(Message::Commit { resume, placeholder_key });
     let unsayable =
         |_| DomainError::new(Fault::Internal, "unsayable", "what is in force cannot be told");
     let lines = lines(&made.messages).map_err(unsayable)?.into();

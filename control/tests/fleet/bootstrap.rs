@@ -1,13 +1,17 @@
 //! What a sandbox needs to find its way out, and who is told.
 
-use serde_json::json;
+use sallygate_control::credentials::INSTALLATION;
+use serde_json::{Value, json};
 
 use crate::on_both_databases;
-use crate::party::Party;
-use crate::scene::OPERATOR;
+use crate::party::{CANARY, Party};
+use crate::scene::{Answer, OPERATOR};
 use crate::world::{self, World};
 
-on_both_databases!(a_sandbox_is_told_its_way_out_and_nobody_elses);
+on_both_databases!(
+    a_sandbox_is_told_its_way_out_and_nobody_elses,
+    a_sandbox_is_given_placeholders_that_its_proxy_knows,
+);
 
 async fn a_sandbox_is_told_its_way_out_and_nobody_elses(world: World) {
     let party = Party::new(world).await;
@@ -61,4 +65,60 @@ async fn a_sandbox_is_told_its_way_out_and_nobody_elses(world: World) {
         let ask = party.api.ask("POST", "/internal/feed/ack").json(body).bearer(&signed);
         ask.send().await.refused(400, "bad_request");
     }
+}
+
+async fn a_sandbox_is_given_placeholders_that_its_proxy_knows(world: World) {
+    let party = Party::new(world).await;
+    let target = "/v1/integration/targets/echo";
+    let given = json!({ "shape": "ghp_{alphanumeric:36}", "env": ["GATE_TOKEN", "SSL_CERT_FILE"] });
+    let wanted = |placeholder: &Value| {
+        json!({
+            "definition": "demo::echo",
+            "displayName": "Echo",
+            "options": { "placeholder": placeholder },
+        })
+    };
+    for wrong in [json!({ "shpe": "x" }), json!("ghp_{alphanumeric:36}"), json!({ "env": "A" })] {
+        let refused = party.api.put(target, wanted(&wrong)).await;
+        assert_eq!(refused.body["issues"][0]["code"], "INVALID_TARGET_OPTIONS", "{}", refused.text);
+    }
+    party.api.put(target, wanted(&given)).await.expect(200);
+    party.add(party.version()).await;
+    let edge = party.proxy().await;
+    let mut running = edge.start(&party);
+    party.until_live(&[&edge]).await;
+    party.publish(2).await;
+    let body = json!({ "profileId": party.profile });
+    let (one, other) = (
+        party.api.post("/v1/sandboxes", body.clone()).await.expect(201),
+        party.api.post("/v1/sandboxes", body).await.expect(201),
+    );
+    let told = async |sandbox: &Answer| {
+        let path = format!("/v1/sandboxes/{}/bootstrap", sandbox.get("id"));
+        let asked = party.api.ask("GET", &path).bearer(&sandbox.get("token")).send().await;
+        asked.expect(200).body["env"].clone()
+    };
+    let (first, second) = (told(&one).await, told(&other).await);
+    let token = first["GATE_TOKEN"].as_str().expect("a placeholder").to_owned();
+    assert!(token.starts_with("ghp_") && token.len() == 40, "{token}");
+    assert_ne!(first["GATE_TOKEN"], second["GATE_TOKEN"]);
+    assert_eq!(told(&one).await["GATE_TOKEN"], token, "it stays the same");
+    // What leads out is not a placeholder's to change.
+    assert_eq!(first["SSL_CERT_FILE"], "/etc/sallygate/ca-bundle.pem");
+    assert!(!first.to_string().contains(CANARY));
+    // The proxy makes the same of what it was told, also when nobody answers.
+    let in_force = running.until(|it| it.sandboxes.len() == 2).await;
+    let key = in_force.placeholder_key.clone().expect("a key");
+    let plan = &in_force.plans[&party.profile];
+    let known = plan.placeholder_variables(&key, &one.get("id"));
+    assert!(known.contains(&("GATE_TOKEN".to_owned(), token)), "{known:?}");
+    drop(running);
+    let restored = edge.start(&party).applied().await;
+    assert_eq!(restored.placeholder_key, Some(key.clone()));
+    // A new key for what is sealed changes nothing.
+    let control = &party.api.control;
+    control.vault.rotate_data_key(&control.store, INSTALLATION, 0).await.expect("it rotates");
+    assert_eq!(told(&one).await["GATE_TOKEN"], first["GATE_TOKEN"]);
+    let text = format!("{in_force:?}");
+    assert!(!text.contains(&**key.to_text()), "the key is not shown");
 }

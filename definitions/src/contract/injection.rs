@@ -60,8 +60,12 @@ pub enum Presentation {
     },
     /// Replaces the segment `{credential}` of the path.
     Path {},
-    /// Replaces a per-sandbox dummy wherever it stands.
-    Placeholder {},
+    /// Replaces the sandbox's placeholder wherever it stands.
+    Placeholder {
+        /// Where it may stand; empty: anywhere.
+        #[serde(default, rename = "in")]
+        places: Vec<PlaceholderPlace>,
+    },
     /// Signature Version 4 of AWS, made anew for every request.
     AwsSigv4 {
         service: String,
@@ -71,6 +75,18 @@ pub enum Presentation {
         presigned: Option<String>,
     },
     ClientCertificate {},
+}
+
+/// A part of a request that a placeholder may stand in.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum PlaceholderPlace {
+    /// Header fields, cookies and basic authentication among them.
+    Header,
+    Query,
+    Body,
 }
 
 /// Names of what is removed from a request.

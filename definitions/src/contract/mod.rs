@@ -9,6 +9,7 @@ pub mod injection;
 pub mod mcp;
 pub mod method;
 pub mod oauth;
+pub mod placeholder;
 pub mod resource;
 pub mod route;
 pub mod rule;
@@ -27,6 +28,7 @@ use injection::Presentation;
 use mcp::{McpConfig, McpServer};
 use method::{ConnectionMethod, CredentialResolver};
 use oauth::{AuthorizationCode, ClientCredentials, DeviceAuthorization, RedirectHandler};
+use placeholder::PlaceholderRule;
 use resource::ResourceDefinition;
 use route::{RouteTemplate, Templated};
 use rule::Rule;
@@ -100,6 +102,9 @@ pub struct Definition {
     pub redirect_handler: Option<RedirectHandler>,
     #[serde(default)]
     pub device_authorization: Option<DeviceAuthorization>,
+    /// What sandboxes are given for secrets, for clients that insist on one.
+    #[serde(default)]
+    pub placeholders: Vec<PlaceholderRule>,
 
     #[serde(default)]
     pub webhook_source: Option<WebhookSource>,

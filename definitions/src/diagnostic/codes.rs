@@ -71,6 +71,7 @@ pub const CODES: &[CodeSpec] = &[
     ),
     spec("MISSING_FIELD", "A field that must be there is missing"),
     spec("PATH_NOT_CANONICAL", "A path is not in the one form that it is matched in"),
+    spec("PLACEHOLDER_HIDDEN", "Two credentials' placeholders would be in one variable"),
     spec(
         "ROUTE_CONFLICT",
         "Two routes take the same request, neither goes before the other, and they differ in what they do",

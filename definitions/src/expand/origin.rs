@@ -65,7 +65,7 @@ impl<'e> Expansion<'e> {
             | Presentation::Query { .. }
             | Presentation::Cookie { .. }
             | Presentation::Path {}
-            | Presentation::Placeholder {}
+            | Presentation::Placeholder { .. }
             | Presentation::ClientCertificate {} => true,
         };
         !there(&origin.base_url) || !origin.inject.iter().all(can_present)

@@ -3,6 +3,7 @@
 mod contracts;
 mod forms;
 mod names;
+mod placeholders;
 mod schemas;
 mod templates;
 
@@ -19,6 +20,7 @@ pub(super) fn check(definition: &Definition) -> Vec<Problem> {
     names::check(definition, &mut found);
     templates::check(definition, &mut found);
     contracts::check(definition, &mut found);
+    placeholders::check(definition, &mut found);
     found
 }
 

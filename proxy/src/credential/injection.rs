@@ -6,7 +6,10 @@ use arc_swap::ArcSwapOption;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use http::{HeaderName, HeaderValue};
-use sallygate_compiler::plan::{Injection, InjectionKind, Signing, credential_segment};
+use sallygate_compiler::plan::{
+    Injection, InjectionKind, Plan, Route, Signing, credential_segment,
+};
+use sallygate_definitions::contract::injection::PlaceholderPlace;
 use zeroize::Zeroizing;
 
 use super::{Cell, Identity, Ready};
@@ -38,8 +41,23 @@ enum Place {
     Cookie(String),
     /// The index of the segment.
     Path(usize),
+    Placeholder(Swap),
     Signature(Signing),
     Handshake,
+}
+
+/// Which placeholder a credential comes in the place of, and where that may stand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Swap {
+    /// The index of the placeholder in the plan.
+    pub(crate) own: usize,
+    places: Vec<PlaceholderPlace>,
+}
+
+impl Swap {
+    pub(crate) fn is_at(&self, place: PlaceholderPlace) -> bool {
+        self.places.contains(&place)
+    }
 }
 
 /// From the bytes of a secret to the value of a header.
@@ -52,6 +70,8 @@ pub(crate) enum Presented<'a> {
     Query(&'a str, Arc<Ready>),
     Cookie(&'a str, Arc<Ready>),
     Path(usize, Arc<Ready>),
+    /// Wherever its placeholder stands.
+    Swap(&'a Swap, Arc<Ready>),
     /// What the request is signed with, once everything else of it stands.
     Signature(&'a Signing, Arc<Ready>),
     /// It was shown when the connection was made.
@@ -59,11 +79,11 @@ pub(crate) enum Presented<'a> {
 }
 
 impl ReadyInjection {
-    /// `cells` are in the order of the plan's credential table, `paths` are the route's. `None`
+    /// `cells` are in the order of the plan's credential table. `None`
     /// when the plan is incomplete or names a header that is none; its loader has refused that.
     pub(crate) fn new(
         injection: &Injection,
-        paths: &[String],
+        (plan, route): (&Plan, &Route),
         cells: &[Arc<Cell>],
     ) -> Option<Self> {
         let named = |fallback: HeaderName| match &injection.header {
@@ -82,7 +102,12 @@ impl ReadyInjection {
             },
             InjectionKind::Query => Place::Query(injection.parameter.clone()?),
             InjectionKind::Cookie => Place::Cookie(injection.cookie.clone()?),
-            InjectionKind::Path => Place::Path(credential_segment(paths)?),
+            InjectionKind::Path => Place::Path(credential_segment(&route.r#match.paths)?),
+            InjectionKind::Placeholder => {
+                let credential = plan.credentials.get(injection.credential)?;
+                let own = plan.placeholders.iter().position(|p| p.stands_for(credential))?;
+                Place::Placeholder(Swap { own, places: injection.places.clone() })
+            }
             InjectionKind::AwsSigv4 => Place::Signature(injection.signing.clone()?),
             InjectionKind::ClientCertificate => Place::Handshake,
         };
@@ -123,8 +148,19 @@ impl ReadyInjection {
             | Place::Query(_)
             | Place::Cookie(_)
             | Place::Path(_)
+            | Place::Placeholder(_)
             | Place::Handshake => None,
         }
+    }
+
+    /// The segment of the path that is replaced, where one is.
+    pub(crate) fn segment(&self) -> Option<usize> {
+        if let Place::Path(segment) = self.place { Some(segment) } else { None }
+    }
+
+    /// Which placeholder is replaced, where one is.
+    pub(crate) fn swap(&self) -> Option<&Swap> {
+        if let Place::Placeholder(swap) = &self.place { Some(swap) } else { None }
     }
 
     /// The cells of what is presented, in the order in which [`Self::present`] takes them.
@@ -146,6 +182,7 @@ impl ReadyInjection {
             Place::Query(parameter) => return Some(Presented::Query(parameter, Arc::clone(ready))),
             Place::Cookie(name) => return Some(Presented::Cookie(name, Arc::clone(ready))),
             Place::Path(segment) => return Some(Presented::Path(*segment, Arc::clone(ready))),
+            Place::Placeholder(swap) => return Some(Presented::Swap(swap, Arc::clone(ready))),
             Place::Signature(signing) => {
                 return Some(Presented::Signature(signing, Arc::clone(ready)));
             }

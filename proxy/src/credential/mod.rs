@@ -11,7 +11,7 @@ mod source;
 
 pub(crate) use cell::{Asker, Cell, Ready};
 pub(crate) use identity::Identity;
-pub(crate) use injection::{Presented, ReadyInjection};
+pub(crate) use injection::{Presented, ReadyInjection, Swap};
 pub use resolver::{Resolved, Resolver, Unresolved, Wanted};
 pub(crate) use source::SourceError;
 

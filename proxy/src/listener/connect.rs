@@ -11,7 +11,10 @@ use crate::clock;
 use crate::denial::{Code, Denial};
 use crate::id::ExchangeId;
 use crate::plan::{ConnectionCount, Generation, Sandbox, Token};
-use crate::request::{Connection, Outcome, Scope, TunnelScope, caller, plain_answer, presented};
+use crate::request::{
+    Connection, Outcome, Scope, Shared, Sighting, Spot, TunnelScope, caller, in_bytes, misuse,
+    plain_answer, presented,
+};
 use crate::stream::head::Head;
 use crate::stream::lines::slice;
 use crate::stream::{Replay, Wire};
@@ -143,6 +146,7 @@ fn admit(
     let authority = authority(bytes, head)?;
     let generation = shared.store.load();
     let sandbox = identify(bytes, head, connection, &generation)?;
+    check_placeholders(bytes, &sandbox, &authority, shared)?;
     let count = sandbox.connect(shared.limits.sandbox_connections_max).ok_or_else(|| {
         shared.metrics.rate_limited.with_label_values(&["connections"]).inc();
         Denial::new(Code::RateLimited, "too many connections of this sandbox").retry_after(1)
@@ -158,6 +162,24 @@ fn admit(
         ));
     }
     Ok(Admitted { sandbox, authority, class, count })
+}
+
+/// No placeholder has any business in the head of a CONNECT, nor in the name of a host.
+fn check_placeholders(
+    bytes: &[u8],
+    sandbox: &Sandbox,
+    authority: &Authority,
+    shared: &Shared,
+) -> Result<(), Denial> {
+    let Some(recogniser) = sandbox.recogniser() else { return Ok(()) };
+    let found = in_bytes(bytes, recogniser)
+        .or_else(|| in_bytes(authority.host.as_str().as_bytes(), recogniser));
+    match found {
+        None => Ok(()),
+        Some(whose) => {
+            Err(misuse(Sighting { spot: Spot::Connect, whose }, sandbox, &shared.metrics))
+        }
+    }
 }
 
 /// The target of CONNECT is host and port, and a Host field must not say otherwise.

@@ -6,6 +6,7 @@ use http::HeaderName;
 use sallygate_compiler::plan::{Plan, Route};
 use sallygate_compiler::table::{RouteIndex, RouteTable};
 
+use super::placeholders::Covered;
 use crate::credential::{Cell, ReadyInjection};
 use crate::meter::Metered;
 use crate::metrics::{Metrics, RouteSeries};
@@ -20,6 +21,8 @@ pub(crate) struct ActivePlan {
     routes: Vec<ActiveRoute>,
     /// In the order of the plan's credential table.
     cells: Vec<Arc<Cell>>,
+    /// In the order of the plan's placeholders.
+    placeholders: Vec<Covered>,
 }
 
 /// What stands beside a route of the plan.
@@ -47,10 +50,12 @@ impl ActivePlan {
         metrics: &Metrics,
     ) -> Result<Self, String> {
         let profile: Arc<str> = plan.sandbox_profile_id.as_str().into();
-        let routes = plan.egress_routes.iter().map(|route| active(route, &profile, cells, metrics));
+        let routes = plan.egress_routes.iter();
+        let routes = routes.map(|route| active(route, (&plan, &profile), cells, metrics));
         Ok(Self {
             routes: routes.collect::<Result<_, _>>()?,
             digest: plan.digest.as_str().into(),
+            placeholders: Covered::all(&plan),
             profile,
             table,
             cells: cells.to_vec(),
@@ -70,6 +75,16 @@ impl ActivePlan {
         self.routes.get(index.0 as usize)
     }
 
+    /// Where a placeholder's credential goes.
+    pub(crate) fn placeholder(&self, index: usize) -> Option<&Covered> {
+        self.placeholders.get(index)
+    }
+
+    /// Whether its sandboxes have placeholders.
+    pub(super) fn has_placeholders(&self) -> bool {
+        !self.placeholders.is_empty()
+    }
+
     /// The plan's own words about a route.
     pub(crate) fn words(&self, index: RouteIndex) -> Option<&Route> {
         self.table.plan().egress_routes.get(index.0 as usize)
@@ -78,12 +93,12 @@ impl ActivePlan {
 
 fn active(
     route: &Route,
-    profile: &str,
+    (plan, profile): (&Plan, &str),
     cells: &[Arc<Cell>],
     metrics: &Metrics,
 ) -> Result<ActiveRoute, String> {
     let injections = route.inject.iter().map(|injection| {
-        let ready = ReadyInjection::new(injection, &route.r#match.paths, cells);
+        let ready = ReadyInjection::new(injection, (plan, route), cells);
         ready.ok_or("an injection is incomplete")
     });
     let injections: Result<Vec<_>, _> = injections.collect();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use sallygate_compiler::plan::{CredentialReference, Plan};
 use sallygate_compiler::snapshot::SandboxSpec;
+use sallygate_definitions::placeholder::PlaceholderKey;
 
 use super::PublishError;
 use super::store::Store;
@@ -24,6 +25,8 @@ pub struct Layer {
     pub resolver: Option<Arc<dyn Resolver>>,
     /// Who decides about held requests of these sandboxes; `None`: the operator of this proxy.
     pub approver: Option<Arc<dyn Approver>>,
+    /// What the placeholders of these sandboxes are made with.
+    pub placeholder_key: Option<PlaceholderKey>,
 }
 
 /// What became of a layer.

@@ -2,6 +2,7 @@
 
 mod active;
 mod layer;
+mod placeholders;
 mod retired;
 mod sandbox;
 pub(crate) mod signed;

@@ -7,9 +7,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use aws_lc_rs::digest;
 use ipnet::IpNet;
 use sallygate_compiler::snapshot::SandboxSpec;
+use sallygate_definitions::placeholder::Recogniser;
 use subtle::ConstantTimeEq;
 
 use super::ActivePlan;
+use super::placeholders::Watch;
 use super::signed::{Ends, Signed, Signers};
 use crate::approval::Approver;
 
@@ -65,6 +67,8 @@ pub(crate) struct Sandbox {
     /// The same sandbox as its token before proves it, for as long as that is good.
     pub(crate) former: Option<Arc<Sandbox>>,
     pub(crate) signers: Option<Signers>,
+    /// Where there are none in force, nobody looks for any.
+    pub(super) placeholders: Option<Arc<Watch>>,
 }
 
 /// What a sandbox is made of besides what is said of it.
@@ -73,6 +77,7 @@ pub(super) struct Parts<'p> {
     pub(super) connections: Arc<AtomicU64>,
     pub(super) approver: Option<&'p Arc<dyn Approver>>,
     pub(super) ends: &'p Arc<Ends>,
+    pub(super) placeholders: Option<Arc<Watch>>,
 }
 
 impl Sandbox {
@@ -87,6 +92,7 @@ impl Sandbox {
             approver: parts.approver.cloned(),
             former: None,
             signers: spec.more.signer.map(|signer| Signers::new(signer, parts.ends)),
+            placeholders: parts.placeholders,
         };
         sandbox.former = spec.more.former.map(|former| {
             Arc::new(sandbox.with(Token::from_hash(former.sha256), former.until_unix))
@@ -107,7 +113,13 @@ impl Sandbox {
             approver: self.approver.clone(),
             former: None,
             signers: None,
+            placeholders: self.placeholders.clone(),
         }
+    }
+
+    /// What placeholders are known by in this sandbox's requests; `None`: nobody has any.
+    pub(crate) fn recogniser(&self) -> Option<&Arc<Recogniser>> {
+        self.placeholders.as_ref().map(|watch| watch.recogniser(&self.plan, &self.id))
     }
 
     /// The sandbox as this token proves it; `None`: it does not, or no longer.

@@ -16,9 +16,11 @@ use sallygate_compiler::diagnostic::Diagnostics;
 use sallygate_compiler::plan::{CredentialReference, Plan};
 use sallygate_compiler::snapshot::{ConnectionSource, MoreTokens, SandboxSpec};
 use sallygate_compiler::table::RouteTable;
+use sallygate_definitions::placeholder::PlaceholderKey;
 use tokio::sync::watch;
 
 use super::layer::{Applied, Layer, LayerCells};
+use super::placeholders::{Watch, has_key};
 use super::retired::Retired;
 use super::sandbox::{Parts, sha256};
 use super::signed::Ends;
@@ -39,6 +41,8 @@ pub struct Input {
     pub sandboxes: Vec<SandboxSpec>,
     /// Where credentials come from.
     pub connections: Vec<ConnectionSource>,
+    /// What the placeholders of these sandboxes are made with.
+    pub placeholder_key: Option<PlaceholderKey>,
 }
 
 /// Why something could not be put in force. What was in force stays.
@@ -276,6 +280,7 @@ impl Store {
         for (profile, plan) in &written.input.plans {
             let unusable = |reason| PublishError::Unusable { profile: profile.into(), reason };
             let ordered = file_cells(plan, &cells).map_err(unusable)?;
+            has_key(plan, written.input.placeholder_key.as_ref()).map_err(unusable)?;
             next.plans.insert(profile.clone(), self.reuse(&old, (profile, plan), &ordered)?);
         }
         let mut applied = Applied { generation: next.number, refused: Vec::new() };
@@ -286,6 +291,7 @@ impl Store {
                 continue;
             }
             let active = Layer::cells_of(plan, &layer_cells)
+                .and_then(|o| has_key(plan, written.layer.placeholder_key.as_ref()).map(|()| o))
                 .and_then(|o| self.reuse(&old, (profile, plan), &o).map_err(|e| e.to_string()));
             match active {
                 Ok(active) => drop(next.plans.insert(profile.clone(), active)),
@@ -364,16 +370,21 @@ impl Store {
     fn admit(&self, written: &mut Written, next: &mut Generation) {
         // A file's sandbox keeps its name, whoever else uses it.
         let own = written.input.sandboxes.iter().chain(written.sessions.values());
-        let own = own.map(|spec| (spec, None));
+        let own_key = written.input.placeholder_key.as_ref();
+        let own = own.map(|spec| (spec, None, own_key));
         let approver = written.layer.approver.as_ref();
-        let layer = written.layer.sandboxes.iter().map(|spec| (spec, approver));
-        for (spec, approver) in own.chain(layer) {
+        let layer_key = written.layer.placeholder_key.as_ref();
+        let layer = written.layer.sandboxes.iter().map(|spec| (spec, approver, layer_key));
+        let there = next.plans.values().any(|plan| plan.has_placeholders());
+        let keys: Vec<PlaceholderKey> = own_key.into_iter().chain(layer_key).cloned().collect();
+        for (spec, approver, key) in own.chain(layer) {
             let Some(plan) = next.plans.get(&spec.profile) else { continue };
             if next.sandboxes.contains_key(spec.id.as_str()) {
                 continue;
             }
             let connections = Arc::clone(written.counts.entry(spec.id.clone()).or_default());
-            let parts = Parts { plan, connections, approver, ends: &self.ends };
+            let placeholders = there.then(|| Arc::new(Watch::new(keys.clone(), key.cloned())));
+            let parts = Parts { plan, connections, approver, ends: &self.ends, placeholders };
             let sandbox = Arc::new(Sandbox::new(spec, parts));
             for one in std::iter::once(&sandbox).chain(&sandbox.former) {
                 next.tokens.extend(one.token.map(|token| (token, Arc::clone(one))));
@@ -446,7 +457,7 @@ mod tests {
             more: MoreTokens::default(),
         };
         let plans = BTreeMap::from([("p".to_owned(), plan)]);
-        let input = Input { plans, sandboxes: vec![spec], connections: Vec::new() };
+        let input = Input { plans, sandboxes: vec![spec], ..Input::default() };
         store.publish(input).unwrap();
         let sandbox = Arc::clone(store.load().sandbox("s").unwrap());
         let plan = Arc::downgrade(&sandbox.plan);

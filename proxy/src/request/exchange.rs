@@ -17,6 +17,7 @@ use super::authorize::Consent;
 use super::fetch::Fetching;
 use super::inspect::Held;
 use super::parse::RequestHead;
+use super::placeholder::Care;
 use super::sigv4::Signed;
 use super::{Permit, Shared, matching, record};
 use crate::changes::{Change, Changes};
@@ -345,6 +346,10 @@ pub(crate) struct Exchange {
     /// Why content that was looked into could not be read.
     pub(super) unclear: Option<Unreadable>,
     pub(super) credentials: Vec<Arc<Ready>>,
+    /// A placeholder stands in the head, where it may.
+    pub(super) has_placeholder: bool,
+    /// What is done with the body of the present attempt.
+    pub(super) care: Option<Care>,
     /// What stands for the body where the request is signed.
     pub(super) signed: Option<Signed>,
     pub(super) credential_cache: &'static str,
@@ -390,6 +395,8 @@ impl Exchange {
             content: Content::UNREAD,
             unclear: None,
             credentials: Vec::new(),
+            has_placeholder: false,
+            care: None,
             signed: None,
             credential_cache: "",
             denial: None,

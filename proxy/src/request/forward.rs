@@ -132,6 +132,7 @@ fn journey(session: &mut Session, x: &Exchange) -> Journey {
         reader: Reader::of(x),
         is_upgrade: head.is_some_and(|head| head.is_upgrade),
         has_body,
+        recogniser: x.sandbox.as_ref().filter(|_| has_body).and_then(|s| s.recogniser().cloned()),
         credentials: route.map(|route| route.clear_headers.clone()).unwrap_or_default(),
         reused: AtomicBool::default(),
     }

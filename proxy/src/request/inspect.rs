@@ -41,7 +41,7 @@ impl Held {
         (self.before.len() + self.since.len()) as u64
     }
 
-    fn bytes(&self) -> Bytes {
+    pub(super) fn bytes(&self) -> Bytes {
         if self.since.is_empty() {
             return self.before.clone().freeze();
         }

@@ -23,6 +23,7 @@ mod record;
 
 mod exchange;
 mod own;
+mod placeholder;
 mod respond;
 mod response;
 mod sigv4;
@@ -60,6 +61,7 @@ pub(crate) use authorize::Permit;
 pub(crate) use exchange::{Connection, Exchange, Scope, Slot, TunnelScope, alive, announce};
 pub(crate) use identify::{caller, presented};
 pub(crate) use parse::{check_form, check_list};
+pub(crate) use placeholder::{Sighting, Spot, in_bytes, misuse};
 pub(crate) use record::Outcome;
 pub(crate) use respond::plain_answer;
 pub(crate) use trailers::Reader;
@@ -119,6 +121,7 @@ impl Gateway {
         x.credentials = inject::resolve(&permit, asker, &mut x.credential_cache).await?;
         x.timings.resolved(x.credential_cache);
         sigv4::prepare(&permit, (session, &head), x).await?;
+        placeholder::prepare(&permit, session, x).await?;
         x.permit = Some(permit);
         Ok(Admission::Forward)
     }
@@ -141,6 +144,8 @@ impl Gateway {
             x.sandbox = Some(Arc::clone(&sandbox));
             x.timings.identified();
             let verdict = matching::find(&sandbox.plan.table, (head, &content), request);
+            x.has_placeholder |=
+                placeholder::check(request, head, (&sandbox, &verdict), &self.shared)?;
             if let Verdict::Inspect(kind) = verdict {
                 inspect::read(kind, session, x, (head, &mut content)).await?;
                 continue;
@@ -236,6 +241,7 @@ impl ProxyHttp for Gateway {
         if let Some(wait) = forward::count_request_body(body.as_ref(), end, x)? {
             tokio::time::sleep(wait).await;
         }
+        placeholder::pass(body, end, x)?;
         sigv4::body(body, end, x)
     }
 

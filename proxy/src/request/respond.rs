@@ -204,6 +204,8 @@ fn proxy_error(code: Code) -> &'static str {
         | Code::BudgetExhausted
         | Code::ApprovalPending
         | Code::ApprovalDenied
+        | Code::PlaceholderMisuse
+        | Code::BodyEncoded
         | Code::RequestTooLarge => "http_request_denied",
     }
 }

@@ -114,7 +114,7 @@ pub(super) fn sign(
 }
 
 /// Takes the sandbox's own signature off.
-fn unsign(request: &mut RequestHeader) -> Result<()> {
+pub(super) fn unsign(request: &mut RequestHeader) -> Result<()> {
     request.remove_header(&AUTHORIZATION);
     request.remove_header(SECURITY_TOKEN);
     let raw = std::str::from_utf8(request.raw_path()).unwrap_or_default();

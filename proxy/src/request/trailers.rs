@@ -5,6 +5,7 @@
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName};
+use sallygate_definitions::placeholder::Recogniser;
 
 use super::{Exchange, Slot};
 
@@ -67,6 +68,19 @@ fn may_follow_request(name: &HeaderName, credentials: &[HeaderName]) -> bool {
 pub(crate) fn sift_request(trailers: &mut HeaderMap, credentials: &[HeaderName]) {
     let is_removed = |name: &&HeaderName| !may_follow_request(name, credentials);
     let removed: Vec<HeaderName> = trailers.keys().filter(is_removed).cloned().collect();
+    for name in removed {
+        trailers.remove(name);
+    }
+}
+
+/// Removes fields with a placeholder in them: nothing is put in its place there.
+pub(crate) fn sift_placeholders(trailers: &mut HeaderMap, recogniser: &Recogniser) {
+    let has = |bytes: &[u8]| recogniser.finds(bytes).is_some();
+    let is_removed = |(name, value): &(&HeaderName, &http::HeaderValue)| {
+        has(name.as_str().as_bytes()) || has(value.as_bytes())
+    };
+    let removed = trailers.iter().filter(is_removed).map(|(name, _)| name.clone());
+    let removed: Vec<HeaderName> = removed.collect();
     for name in removed {
         trailers.remove(name);
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use http::HeaderName;
+use sallygate_definitions::placeholder::Recogniser;
 
 use crate::request::{Reader, Slot};
 use crate::stream::answer::Asked;
@@ -21,6 +22,8 @@ pub(crate) struct Journey {
     pub(crate) has_body: bool,
     /// The fields that the provider takes credentials from.
     pub(crate) credentials: Vec<HeaderName>,
+    /// What placeholders are known by: none follows a body.
+    pub(crate) recogniser: Option<Arc<Recogniser>>,
     pub(crate) reused: AtomicBool,
 }
 

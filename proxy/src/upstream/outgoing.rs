@@ -126,5 +126,8 @@ impl Outgoing {
 fn section(journey: &Journey) -> Option<Vec<u8>> {
     let mut fields = journey.slot.request_trailers()?.clone();
     trailers::sift_request(&mut fields, &journey.credentials);
+    if let Some(recogniser) = &journey.recogniser {
+        trailers::sift_placeholders(&mut fields, recogniser);
+    }
     (!fields.is_empty()).then(|| trailers::section(&fields))
 }

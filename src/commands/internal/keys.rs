@@ -214,7 +214,7 @@ pub(crate) const CONFIGURATION: &[Section] = &[
             key("base_url", "URL", "the definition's", "The same as `config.baseUrl`"),
             key(
                 "inject",
-                "`none`, `bearer`, `basic`, `header`, `query`, `cookie`, `path`, `client_certificate`",
+                "`none`, `bearer`, `basic`, `header`, `query`, `cookie`, `path`, `placeholder`, `client_certificate`",
                 "the definition's",
                 "How the credential is presented",
             ),
@@ -227,6 +227,25 @@ pub(crate) const CONFIGURATION: &[Section] = &[
             ),
             key("parameter", "string", "", "With `query`: which parameter"),
             key("cookie", "string", "", "With `cookie`: its name"),
+            key(
+                "placeholder_in",
+                "array of strings",
+                "`[\"header\", \"query\", \"body\"]`",
+                "With `placeholder`: where the sandbox may put it",
+            ),
+            key(
+                "placeholder",
+                "string",
+                "what the definition says",
+                "What sandboxes are given for the credential looks like this, such as \
+                 `ghp_{alphanumeric:36}`",
+            ),
+            key(
+                "placeholder_env",
+                "array of strings",
+                "what the definition says",
+                "The variables that they find it in",
+            ),
             key(
                 "username",
                 "string",

@@ -21,7 +21,7 @@ use crate::client::{self, Admin, SESSION_SECONDS_MAX, SessionSandbox};
 use crate::exit::{Failure, Outcome, failed};
 use crate::place::Place;
 use crate::running::Running;
-use crate::{demo, environment, java_trust, print, runtime};
+use crate::{demo, environment, java_trust, placeholder_key, print, runtime};
 use sallygate_control::sandbox_environment::{self, Entrance, TrustFiles};
 
 use self::denials::Denials;
@@ -50,12 +50,23 @@ pub(crate) fn run(options: &Options) -> Outcome {
     runtime::block_on(session(options, &running, &admin, &dir))
 }
 
+/// What the session gives to the command.
+struct Given<'g> {
+    home: Option<&'g Home>,
+    /// Variables, for clients that insist on a key.
+    placeholders: Vec<(String, String)>,
+}
+
 async fn session(options: &Options, running: &Running, admin: &Admin, dir: &Path) -> Outcome {
     let plan = admin.call(Method::GET, &format!("/v1/plans/{}", options.profile), None).await?;
     let plan = Plan::from_json("the plan in force", plan.to_string().as_bytes())?;
     let sandbox = admin.mint(&options.profile, SESSION_SECONDS_MAX).await?;
-    let outcome = match Home::write(&plan, dir, &sandbox.id) {
-        Ok(home) => sandboxed(options, running, admin, (&sandbox, home.as_ref()), dir).await,
+    let given = placeholder_key::variables(dir, &plan, &sandbox.id);
+    let outcome = match given.and_then(|g| Ok((g, Home::write(&plan, dir, &sandbox.id)?))) {
+        Ok((placeholders, home)) => {
+            let given = Given { home: home.as_ref(), placeholders };
+            sandboxed(options, running, admin, (&sandbox, &given), dir).await
+        }
         Err(failure) => Err(failure),
     };
     if let Err(error) = admin.revoke(&sandbox.id).await {
@@ -68,13 +79,13 @@ async fn sandboxed(
     options: &Options,
     running: &Running,
     admin: &Admin,
-    (sandbox, home): (&SessionSandbox, Option<&Home>),
+    (sandbox, given): (&SessionSandbox, &Given<'_>),
     dir: &Path,
 ) -> Outcome {
     let proxy = running.entrance().ok_or_else(|| failed("the proxy has no TCP listener"))?;
     let mut denials = Denials::new(admin.tail().await?, &sandbox.id);
     let forwarder = Forwarder::open(proxy, &sandbox.authorization()).await?;
-    let mut child = start(options, (&forwarder, home), dir)?;
+    let mut child = start(options, (&forwarder, given), dir)?;
     let status = tokio::select! {
         status = wait(&mut child) => status?,
         // The proxy went away: the command goes on, and what it asks fails.
@@ -101,7 +112,7 @@ pub(crate) fn variables(forwarder: SocketAddr, dir: &Path) -> Vec<(&'static str,
 
 fn start(
     options: &Options,
-    (forwarder, home): (&Forwarder, Option<&Home>),
+    (forwarder, given): (&Forwarder, &Given<'_>),
     dir: &Path,
 ) -> Result<Child, Failure> {
     let Some((program, arguments)) = options.command.split_first() else {
@@ -109,9 +120,10 @@ fn start(
     };
     let mut command = Command::new(program);
     command.args(arguments);
-    if let Some(home) = home {
+    if let Some(home) = given.home {
         command.envs(home.variables());
     }
+    command.envs(given.placeholders.iter().map(|(name, value)| (name, value)));
     // Behind those of the plan: nothing of it leads past the proxy.
     command.envs(variables(forwarder.address, dir));
     for name in sandbox_environment::LEADING_PAST {

@@ -10,14 +10,19 @@ use super::missing;
 use crate::credential::Ready;
 
 /// Removes cookies with these names. What is no name and value goes too: it could be read as one.
-pub(super) fn clear(request: &mut RequestHeader, names: &[impl AsRef<str>]) -> Result<()> {
+pub(super) fn clear(
+    request: &mut RequestHeader,
+    names: &[impl AsRef<str>],
+    stays: impl Fn(&[u8]) -> bool,
+) -> Result<()> {
     if names.is_empty() || !request.headers.contains_key(COOKIE) {
         return Ok(());
     }
     let is_kept = |pair: &&[u8]| {
         let name = pair.split(|b| *b == b'=').next().unwrap_or_default().trim_ascii();
         pair.contains(&b'=')
-            && !names.iter().any(|n| name.eq_ignore_ascii_case(n.as_ref().as_bytes()))
+            && (!names.iter().any(|n| name.eq_ignore_ascii_case(n.as_ref().as_bytes()))
+                || stays(pair))
     };
     let fields = request.headers.get_all(COOKIE).iter();
     let pairs = fields.flat_map(|field| field.as_bytes().split(|b| *b == b';'));
@@ -83,7 +88,7 @@ mod tests {
             (&[], &[]),
         ] {
             let mut head = request(before);
-            clear(&mut head, &["sid"]).unwrap();
+            clear(&mut head, &["sid"], |_| false).unwrap();
             assert_eq!(cookies(&head), after, "{before:?}");
         }
     }

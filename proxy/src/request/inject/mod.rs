@@ -11,14 +11,17 @@ mod query;
 use std::sync::Arc;
 
 use base64::Engine;
+use http::HeaderName;
 use pingora::http::RequestHeader;
 use pingora::{Error, ErrorType, Result};
+use sallygate_definitions::placeholder::Recogniser;
 use zeroize::Zeroizing;
 
+use super::placeholder::{self, Kept};
 use super::{Exchange, Permit, forward, sigv4};
 use crate::credential::{Asker, Identity, Presented, Ready, ReadyInjection};
 use crate::denial::{Code, Denial};
-use crate::plan::Sandbox;
+use crate::plan::{ActiveRoute, Sandbox};
 
 /// What a client must not say about where its request comes from or goes to. Compared with the
 /// few fields that a request has, because removing each of these by name costs a look-up each.
@@ -99,20 +102,14 @@ pub(super) fn identity(x: &Exchange) -> Result<Option<Identity>, Denial> {
 /// Clears every credential location, then injects. Runs once per attempt, after the upstream's
 /// certificate was verified.
 pub(super) fn apply(request: &mut RequestHeader, x: &mut Exchange) -> Result<()> {
-    let forged: Vec<_> =
-        request.headers.keys().filter(|name| is_forged(name.as_str())).cloned().collect();
-    for name in &forged {
-        request.remove_header(name);
-    }
-    let Some(route) = x.permit.as_ref().and_then(Permit::route) else { return Ok(()) };
-    for name in &route.clear_headers {
-        // Pingora's removal looks into two maps; nearly always there is nothing in either.
-        if request.headers.contains_key(name) {
-            request.remove_header(name);
-        }
-    }
-    query::clear(request, &route.clear_query)?;
-    cookie::clear(request, &route.clear_cookies)?;
+    placeholder::begin(request, x)?;
+    let Some(route) = x.permit.as_ref().and_then(Permit::route) else {
+        clear_forged(request);
+        return Ok(());
+    };
+    let recogniser = x.sandbox.as_ref().filter(|_| x.has_placeholder);
+    let recogniser = recogniser.and_then(|sandbox| sandbox.recogniser());
+    clear(request, route, recogniser.map(|recogniser| &**recogniser))?;
     let mut credentials = x.credentials.iter();
     let mut signature = None;
     for injection in &route.injections {
@@ -123,11 +120,20 @@ pub(super) fn apply(request: &mut RequestHeader, x: &mut Exchange) -> Result<()>
             | Presented::Cookie(..)
             | Presented::Path(..)
             | Presented::Handshake) => put(request, &presented)?,
+            Presented::Swap(swap, ready) => {
+                if let Some(recogniser) = recogniser {
+                    placeholder::put(request, (swap, ready.secret.expose()), recogniser)?;
+                }
+            }
         }
     }
     // One that is left over belongs to no injection: what was resolved is not what is sent.
     if credentials.next().is_some() {
         return Err(missing());
+    }
+    if recogniser.is_some_and(|recogniser| placeholder::is_anywhere(request, recogniser)) {
+        let why = "a placeholder is left: nothing is sent";
+        return Err(Error::explain(ErrorType::InternalError, why));
     }
     // A signature covers all the rest, so it comes last.
     if let Some((signing, ready)) = signature {
@@ -136,6 +142,50 @@ pub(super) fn apply(request: &mut RequestHeader, x: &mut Exchange) -> Result<()>
         sigv4::begin(chunks, x);
     }
     Ok(())
+}
+
+fn clear_forged(request: &mut RequestHeader) {
+    let forged: Vec<_> =
+        request.headers.keys().filter(|name| is_forged(name.as_str())).cloned().collect();
+    for name in &forged {
+        request.remove_header(name);
+    }
+}
+
+/// Takes away what a route removes. What stands in the place of a credential stays for it.
+pub(super) fn clear(
+    request: &mut RequestHeader,
+    route: &ActiveRoute,
+    recogniser: Option<&Recogniser>,
+) -> Result<()> {
+    clear_forged(request);
+    let kept = Kept::of(route, recogniser);
+    for name in &route.clear_headers {
+        // Pingora's removal looks into two maps; nearly always there is nothing in either.
+        if request.headers.contains_key(name) {
+            clear_field(request, name, kept)?;
+        }
+    }
+    query::clear(request, &route.clear_query, |pair| kept.query(pair))?;
+    cookie::clear(request, &route.clear_cookies, |pair| kept.header(pair))
+}
+
+fn clear_field(request: &mut RequestHeader, name: &HeaderName, kept: Kept<'_>) -> Result<()> {
+    let mut stay = Vec::new();
+    if kept.is_possible() {
+        let values = request.headers.get_all(name).iter();
+        stay.extend(values.filter(|value| kept.header(value.as_bytes())).cloned());
+    }
+    request.remove_header(name);
+    for value in stay {
+        request.append_header(name.clone(), value)?;
+    }
+    Ok(())
+}
+
+/// Puts nothing that says anything in the place of a segment of the path.
+pub(super) fn blank(request: &mut RequestHeader, segment: usize) -> Result<()> {
+    path::replace(request, segment, b"-")
 }
 
 /// What cannot be signed is not sent.
@@ -155,21 +205,21 @@ fn put(request: &mut RequestHeader, presented: &Presented<'_>) -> Result<()> {
             request.insert_header((*name).clone(), value.clone())
         }
         Presented::Query(name, ready) => {
-            query::clear(request, std::slice::from_ref(name))?;
+            query::clear(request, std::slice::from_ref(name), |_| false)?;
             query::append(request, name, ready)
         }
         Presented::Cookie(name, ready) => {
-            cookie::clear(request, std::slice::from_ref(name))?;
+            cookie::clear(request, std::slice::from_ref(name), |_| false)?;
             cookie::append(request, name, ready)
         }
-        Presented::Path(segment, ready) => path::replace(request, *segment, ready),
+        Presented::Path(segment, ready) => path::replace(request, *segment, ready.secret.expose()),
         // It is made when everything else is in its place.
-        Presented::Signature(..) | Presented::Handshake => Ok(()),
+        Presented::Signature(..) | Presented::Handshake | Presented::Swap(..) => Ok(()),
     }
 }
 
 /// Bytes as they stand in a path segment or in a query's value: nothing in them separates.
-fn encoded(bytes: &[u8]) -> Zeroizing<Vec<u8>> {
+pub(super) fn encoded(bytes: &[u8]) -> Zeroizing<Vec<u8>> {
     let mut out = Zeroizing::new(Vec::with_capacity(bytes.len() * 3));
     for byte in bytes {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(byte) {

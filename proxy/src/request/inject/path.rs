@@ -5,11 +5,10 @@ use pingora::http::RequestHeader;
 use zeroize::Zeroizing;
 
 use super::{encoded, missing};
-use crate::credential::Ready;
 
 /// Replaces the segment with this index, counted from 0 after the first slash.
-pub(super) fn replace(request: &mut RequestHeader, segment: usize, ready: &Ready) -> Result<()> {
-    let target = replaced(request.raw_path(), segment, ready.secret.expose());
+pub(super) fn replace(request: &mut RequestHeader, segment: usize, secret: &[u8]) -> Result<()> {
+    let target = replaced(request.raw_path(), segment, secret);
     request.set_raw_path(&target.ok_or_else(missing)?)
 }
 

@@ -7,8 +7,13 @@ use zeroize::Zeroizing;
 use super::encoded;
 use crate::credential::Ready;
 
-/// Removes query parameters with these names; everything else stays byte for byte.
-pub(super) fn clear(request: &mut RequestHeader, names: &[impl AsRef<str>]) -> Result<()> {
+/// Removes query parameters with these names, but for those that stay; everything else stays byte
+/// for byte.
+pub(super) fn clear(
+    request: &mut RequestHeader,
+    names: &[impl AsRef<str>],
+    stays: impl Fn(&[u8]) -> bool,
+) -> Result<()> {
     if names.is_empty() {
         return Ok(());
     }
@@ -18,7 +23,7 @@ pub(super) fn clear(request: &mut RequestHeader, names: &[impl AsRef<str>]) -> R
     let query = query.get(1..).unwrap_or_default();
     let is_kept = |pair: &&[u8]| {
         let name = decoded(pair.split(|b| *b == b'=').next().unwrap_or_default());
-        !names.iter().any(|n| name.eq_ignore_ascii_case(n.as_ref().as_bytes()))
+        !names.iter().any(|n| name.eq_ignore_ascii_case(n.as_ref().as_bytes())) || stays(pair)
     };
     let kept: Vec<&[u8]> = query.split(|b| *b == b'&').filter(is_kept).collect();
     let joined = kept.join(&b'&');
@@ -85,7 +90,7 @@ mod tests {
             ("/p", "/p"),
         ] {
             let mut head = request(before);
-            clear(&mut head, &["key"]).unwrap();
+            clear(&mut head, &["key"], |_| false).unwrap();
             assert_eq!(String::from_utf8_lossy(head.raw_path()), after, "{before}");
         }
     }
