@@ -6,13 +6,11 @@
 #[expect(dead_code, unused_imports, reason = "every test file uses its part of the world")]
 mod world;
 
-use std::collections::BTreeMap;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use world::{
     Client, Inject, Outcome, RunningWorld, SANDBOX, Seen, Service, Upstream, World, is_denial,
-    sallygate, sha256,
+    sha256,
 };
 
 const VERSIONS: [&str; 2] = ["--http1.1", "--http2"];
@@ -51,24 +49,8 @@ fn world() -> RunningWorld {
         .start()
 }
 
-/// What `sallygate env` gives a sandbox of the policy.
-fn environment(world: &RunningWorld, sandbox: &str) -> BTreeMap<String, String> {
-    let url = world.proxy_url();
-    let token = url.split([':', '@']).nth(2).expect("a token").to_owned();
-    let file = world.data_file("sandbox.token");
-    std::fs::write(&file, token).expect("a writable directory");
-    let mut env = sallygate();
-    env.args(["env", "--format", "json", "--sandbox", sandbox, "--dir"]);
-    env.arg(world.data_file("")).arg("--token-file").arg(&file);
-    let output = env.output().expect("the binary runs");
-    std::fs::remove_file(&file).expect("a file");
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{errors}");
-    serde_json::from_slice(&output.stdout).expect("JSON")
-}
-
 fn placeholder(world: &RunningWorld, name: &str) -> String {
-    environment(world, SANDBOX).remove(name).expect("a placeholder")
+    world.environment_of(SANDBOX).remove(name).expect("a placeholder")
 }
 
 fn last(world: &RunningWorld, name: &str) -> Seen {
@@ -109,7 +91,7 @@ fn misuses(world: &RunningWorld, place: &str, owner: &str) -> u64 {
 #[test]
 fn a_placeholder_looks_like_a_token_and_stays_the_same() {
     let mut world = world();
-    let given = environment(&world, SANDBOX);
+    let given = world.environment_of(SANDBOX);
     let (token, narrow) = (&given["GATE_TOKEN"], &given["NARROW_TOKEN"]);
     assert!(token.starts_with("ghp_") && token.len() == 40, "{token}");
     assert!(narrow.starts_with("sgp_") && narrow.len() == 44, "{narrow}");
@@ -118,14 +100,14 @@ fn a_placeholder_looks_like_a_token_and_stays_the_same() {
         let secret = world.upstream(name).canary().value();
         assert!(given.values().all(|value| !value.contains(secret)), "{name}");
     }
-    let other = environment(&world, "sbx_other");
+    let other = world.environment_of("sbx_other");
     assert_ne!(other["GATE_TOKEN"], *token);
     let mode = std::fs::metadata(world.data_file("placeholder.key")).expect("a key");
     assert_eq!(std::os::unix::fs::MetadataExt::mode(&mode) & 0o777, 0o600);
     world.restart();
     let policy = world.policy().replace("\"any\"", "\"all\"");
     assert_eq!(world.reload(&policy).status, 200);
-    assert_eq!(environment(&world, SANDBOX)["GATE_TOKEN"], *token);
+    assert_eq!(world.environment_of(SANDBOX)["GATE_TOKEN"], *token);
     let own = format!("Authorization: Bearer {token}");
     curl(&world, "--http2").args(["-f", "-H", &own, "https://swap.test/get"]).run().succeeded();
     let bearer = format!("Bearer {}", world.upstream("swap").canary().value());
@@ -248,9 +230,9 @@ fn what_the_route_removes_may_be_a_placeholder_and_goes_nowhere() {
 #[test]
 fn a_placeholder_in_the_head_of_a_request_to_anywhere_else_is_refused() {
     let world = world();
-    let own = environment(&world, SANDBOX);
+    let own = world.environment_of(SANDBOX);
     let (token, narrow) = (&own["GATE_TOKEN"], &own["NARROW_TOKEN"]);
-    let foreign = environment(&world, "sbx_other").remove("GATE_TOKEN").expect("a placeholder");
+    let foreign = world.environment_of("sbx_other").remove("GATE_TOKEN").expect("a placeholder");
     let mut requests = 0;
     let mut refused = |version: &str, arguments: &[&str], url: &str| {
         let got = curl(&world, version).args(arguments).arg(url).run();
@@ -336,9 +318,9 @@ fn a_placeholder_in_a_connect_is_refused_before_there_is_a_tunnel() {
 #[test]
 fn a_body_ends_where_a_placeholder_comes_that_has_no_business_there() {
     let world = world();
-    let own = environment(&world, SANDBOX);
+    let own = world.environment_of(SANDBOX);
     let token = &own["GATE_TOKEN"];
-    let foreign = environment(&world, "sbx_other").remove("GATE_TOKEN").expect("a placeholder");
+    let foreign = world.environment_of("sbx_other").remove("GATE_TOKEN").expect("a placeholder");
     let other = &own["OTHER_TOKEN"];
     let percent: String = token.bytes().map(|byte| format!("%{byte:02x}")).collect();
     let json: String = token.bytes().map(|byte| format!("\\u{byte:04x}")).collect();

@@ -35,6 +35,7 @@ pub(crate) use wait::{eventually, holds_within};
 
 use canary::Canary;
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -313,6 +314,20 @@ impl RunningWorld {
         variables.extend(proxies.map(|name| (name, proxy.as_str())));
         variables.extend(BUNDLE_VARIABLES.map(|name| (name, bundle.as_str())));
         variables.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+    }
+
+    /// What `sallygate env` gives a sandbox of the policy, placeholders among it.
+    pub(crate) fn environment_of(&self, sandbox: &str) -> BTreeMap<String, String> {
+        let file = self.data_file("sandbox.token");
+        std::fs::write(&file, self.token.value()).expect("a writable directory");
+        let mut env = sallygate();
+        env.args(["env", "--format", "json", "--sandbox", sandbox, "--dir"]);
+        env.arg(self.data_file("")).arg("--token-file").arg(&file);
+        let output = env.output().expect("the binary runs");
+        std::fs::remove_file(&file).expect("a file");
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{errors}");
+        serde_json::from_slice(&output.stdout).expect("JSON")
     }
 
     /// Remembers what a sandbox got to see.
