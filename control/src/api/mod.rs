@@ -25,6 +25,7 @@ mod log;
 mod login;
 mod metrics;
 mod organisations;
+mod pages;
 mod parameters;
 mod problem;
 mod profiles;
@@ -86,12 +87,14 @@ fn router_behind(control: &Control, metrics: &ApiMetrics, gate: Gate) -> Router 
         .merge(approvals::routes())
         .merge(ledger::routes())
         .merge(setup::routes())
+        .merge(pages::routes())
         .merge(record::routes());
     let router = operations
         .layer(middleware::from_fn(not_stored))
         .merge(discovery::routes(metrics.clone()))
         .merge(fabric::routes(control))
         .finish_api_with(&mut document, document::describe);
+    document::name_rests(&mut document);
     router
         .merge(document::routes(&document))
         .fallback(|| async { Problem::absent() })

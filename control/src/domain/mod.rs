@@ -13,6 +13,7 @@ pub mod organisation;
 mod page;
 pub mod profile;
 pub mod proxy;
+pub mod repository;
 pub mod resolve;
 pub mod sandbox;
 pub mod setup;
