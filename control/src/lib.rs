@@ -27,6 +27,7 @@ pub mod private_file;
 mod provider;
 pub mod renewal;
 mod resolver;
+pub mod resources;
 pub mod sandbox_environment;
 pub mod secret_files;
 pub mod service;

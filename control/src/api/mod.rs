@@ -17,6 +17,7 @@ mod discovery;
 mod document;
 mod fabric;
 mod idempotency;
+mod inbox;
 mod internal;
 mod internal_approvals;
 mod ledger;
@@ -32,6 +33,7 @@ mod profiles;
 mod proxies;
 mod questions;
 mod record;
+mod resources;
 mod sandboxes;
 mod secret;
 mod serve;
@@ -88,6 +90,8 @@ fn router_behind(control: &Control, metrics: &ApiMetrics, gate: Gate) -> Router 
         .merge(ledger::routes())
         .merge(setup::routes())
         .merge(pages::routes())
+        .merge(resources::routes())
+        .merge(inbox::routes())
         .merge(record::routes());
     let router = operations
         .layer(middleware::from_fn(not_stored))

@@ -15,6 +15,7 @@ pub mod profile;
 pub mod proxy;
 pub mod repository;
 pub mod resolve;
+pub mod resource;
 pub mod sandbox;
 pub mod setup;
 pub mod target;

@@ -7,6 +7,7 @@
 )]
 
 mod pages;
+mod resources;
 #[expect(dead_code, reason = "every test file uses its part of the scene")]
 #[path = "../scene/mod.rs"]
 mod scene;
