@@ -8,6 +8,7 @@ pub mod api;
 pub mod authority;
 pub mod bundle;
 pub mod clock;
+pub mod codes;
 pub mod compatibility;
 pub mod connect;
 pub mod contracts;

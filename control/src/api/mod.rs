@@ -15,6 +15,7 @@ mod connections;
 mod definitions;
 mod discovery;
 mod document;
+mod errors;
 mod fabric;
 mod idempotency;
 mod inbox;
@@ -101,6 +102,7 @@ fn router_behind(control: &Control, metrics: &ApiMetrics, gate: Gate) -> Router 
     document::name_rests(&mut document);
     router
         .merge(document::routes(&document))
+        .merge(errors::routes())
         .fallback(|| async { Problem::absent() })
         .method_not_allowed_fallback(|| async {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "not this method")
