@@ -117,13 +117,14 @@ pub async fn waiting(
     (vault, sandbox): (&Vault, &Sandbox),
     most: i64,
 ) -> Result<Vec<Waiting>, DomainError> {
-    let sql = "SELECT id FROM sandbox_events WHERE sandbox_id = $1 ORDER BY sequence, id LIMIT $2";
+    // What is too old is deleted, here and there: what has no content any more is none.
+    let sql = "SELECT e.id FROM sandbox_events e JOIN webhook_contents c ON c.subject = e.id \
+               WHERE e.sandbox_id = $1 ORDER BY e.sequence, e.id LIMIT $2";
     let rows = transaction.fetch(sql, values![&sandbox.id, most]).await?;
     let mut found = Vec::new();
     for mut row in rows {
         let id = row.text()?;
         let about = (sandbox.organisation.as_str(), id.as_str());
-        // What is too old is deleted, here and there: not at one instant.
         let Some(body) = content::open(transaction, vault, about).await? else { continue };
         let body = serde_json::from_slice(body.expose()).map_err(|_| StoreError::Shape)?;
         found.push(Waiting { id, body });

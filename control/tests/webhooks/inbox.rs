@@ -60,7 +60,9 @@ async fn an_event_waits_for_its_sandbox_until_it_is_acknowledged(world: World) {
     let (profile, made) = sandboxes(&stage, 2).await;
     let action = json!({ "type": "deliverToSandbox", "sandboxId": made[0].0 });
     stage.trigger(json!({ "action": action })).await;
-    let template = json!({ "number": "{{payload.issue.number}}" });
+    let template = json!({
+        "number": "{{payload.issue.number}}", "delivery": "{{externalDeliveryId}}",
+    });
     let action = json!({ "type": "deliverToSandbox", "profileId": profile, "template": template });
     stage.trigger(json!({ "action": action })).await;
     stage.accepted("d-1").await;
@@ -69,7 +71,8 @@ async fn an_event_waits_for_its_sandbox_until_it_is_acknowledged(world: World) {
     assert_eq!(first.len(), 2, "{first:?}");
     let whole = first.iter().find(|item| item["event"]["type"] == "github.issues.opened");
     assert_eq!(whole.expect("the event")["event"]["data"]["payload"]["issue"]["number"], 7);
-    assert!(first.iter().any(|item| item["event"] == json!({ "number": 7 })), "{first:?}");
+    let filled = json!({ "number": 7, "delivery": "d-1" });
+    assert!(first.iter().any(|item| item["event"] == filled), "{first:?}");
     assert_eq!(waiting(&stage, &made[1]).await.len(), 1);
     // It is handed out again, under the same id, until it is acknowledged; and the event makes it once.
     assert_eq!(waiting(&stage, &made[0]).await, first);
@@ -87,8 +90,8 @@ async fn an_event_waits_for_its_sandbox_until_it_is_acknowledged(world: World) {
     }
     work(&stage).await;
     let ordered = waiting(&stage, &made[1]).await;
-    let ids: Vec<_> = ordered.iter().map(|item| item["id"].to_string()).collect();
-    assert!(ids.len() == 4 && ids.is_sorted(), "{ids:?}");
+    let deliveries: Vec<_> = ordered.iter().map(|item| &item["event"]["delivery"]).collect();
+    assert_eq!(deliveries, ["d-1", "d-2", "d-3", "d-4"]);
     let limited = asked(&stage, &made[1], "?limit=2").await.expect(200).body;
     assert_eq!(limited["items"].as_array().map(Vec::len), Some(2));
 }
