@@ -143,6 +143,8 @@ async fn only_pages_of_bound_repositories_are_there(world: World) {
     scene.new_page(&format!("/docs/l.md?{app}"), &large).await.refused(422, "page_too_large");
     assert_eq!(scene.server.repository().asked, before, "nothing of this was asked for");
     // Others see nothing of it, whatever they may do where they are.
+    // The organisation that an operator means without a word is the one that was first.
+    scene.api.pass_time(1);
     let other = scene.api.post("/v1/organisations", json!({ "name": "Other" })).await;
     let (other, path) = (other.expect(201).get("id"), scene.path(&format!("/README.md?{app}")));
     let ask = scene.api.ask("POST", "/v1/api-tokens").header("sallygate-organisation", &other);
