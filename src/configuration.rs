@@ -5,7 +5,6 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use ipnet::IpNet;
 use sallygate_compiler::diagnostic::{Diagnostic, Diagnostics};
 use sallygate_compiler::plan::Plan;
 use sallygate_compiler::read::{Document, Spanned, Table};
@@ -14,14 +13,19 @@ use sallygate_compiler::source::SourceFile;
 use sallygate_compiler::{Compilation, compile_files};
 use sallygate_definitions::Registry;
 use sallygate_proxy::Input;
-use sallygate_proxy::config::{CaFiles, ProxyConfig, UnixListen};
-use sallygate_proxy::limits::{LimitSpec, Limits};
+use sallygate_proxy::config::ProxyConfig;
 
 use crate::integrations;
 
+mod control;
 mod login;
+mod overrides;
+mod proxy;
+mod reach;
 
+pub(crate) use control::{ControlConfig, ControlSettings};
 pub(crate) use login::LoginSettings;
+pub(crate) use overrides::{Given, Overrides};
 
 /// Everything that configuration files say.
 #[derive(Debug)]
@@ -32,12 +36,8 @@ pub(crate) struct Configuration {
     pub(crate) input: Input,
     /// As it was written, with the place of everything.
     pub(crate) policy: Policy,
-    /// Where the control service listens, when it runs here.
-    pub(crate) control: Option<SocketAddr>,
-    /// Proxies in front of the control service.
-    pub(crate) trusted_proxies: Vec<IpNet>,
-    /// How people sign in at the control service.
-    pub(crate) login: Option<LoginSettings>,
+    /// How the control service runs, when it runs here.
+    pub(crate) control: ControlConfig,
     /// The definitions that there are.
     pub(crate) registry: Registry,
     /// What bindings bind.
@@ -69,21 +69,13 @@ struct Settings {
     policy: PolicySource,
     targets: Targets,
     registry: Registry,
-    control: Option<SocketAddr>,
-    trusted_proxies: Vec<IpNet>,
-    login: Option<LoginSettings>,
+    control: ControlConfig,
 }
 
 /// Reads the configuration file at `path`, the policy, and the files that both name.
 pub(crate) fn load(path: &Path) -> Result<Configuration, Diagnostics> {
     let mut found = Diagnostics::new();
-    let settings = source(path).and_then(|file| {
-        let document = Document::parse(&file)?;
-        let settings = settings(&document, path.parent().unwrap_or(Path::new("")));
-        found.append(document.into_diagnostics());
-        Ok(settings)
-    });
-    let settings = match settings {
+    let settings = match read(path, &mut found) {
         Ok(settings) => settings,
         Err(unreadable) => {
             found.append(unreadable);
@@ -100,56 +92,40 @@ pub(crate) fn load(path: &Path) -> Result<Configuration, Diagnostics> {
             *file = base.join(&*file).display().to_string();
         }
     }
-    let Settings { proxy, log, data_dir, control, trusted_proxies, .. } = settings;
-    let Settings { login, registry, targets, .. } = settings;
+    let Settings { proxy, log, data_dir, control, registry, targets, .. } = settings;
     let warnings = found.sorted();
-    Ok(Configuration {
-        proxy,
-        log,
-        data_dir,
-        input,
-        policy,
-        control,
-        trusted_proxies,
-        login,
-        registry,
-        targets,
-        warnings,
-    })
+    Ok(Configuration { proxy, log, data_dir, input, policy, control, registry, targets, warnings })
 }
 
-/// What the control service needs of a configuration.
-#[derive(Debug)]
-pub(crate) struct ControlSettings {
-    pub(crate) log: LogSettings,
-    pub(crate) data_dir: PathBuf,
-    pub(crate) control: Option<SocketAddr>,
-    pub(crate) trusted_proxies: Vec<IpNet>,
-    pub(crate) login: Option<LoginSettings>,
-    pub(crate) registry: Registry,
+/// What the file at `path` says, with the environment over it.
+fn read(path: &Path, found: &mut Diagnostics) -> Result<Settings, Diagnostics> {
+    let file = source(path)?;
+    let (overrides, wrong) = Overrides::of_environment();
+    found.append(wrong);
+    let document = Document::parse_over(&file, overrides.overs())?;
+    let settings = settings(&document, path.parent().unwrap_or(Path::new("")));
+    found.append(document.into_diagnostics());
+    Ok(settings)
 }
 
 /// Everything that is wrong with the configuration file at `path`; the policy is not read.
 pub(crate) fn check(path: &Path) -> Diagnostics {
-    let read = source(path).and_then(|file| {
-        let document = Document::parse(&file)?;
-        drop(settings(&document, path.parent().unwrap_or(Path::new(""))));
-        Ok(document.into_diagnostics())
-    });
-    read.unwrap_or_else(|unreadable| unreadable).sorted()
+    let mut found = Diagnostics::new();
+    if let Err(unreadable) = read(path, &mut found) {
+        found.append(unreadable);
+    }
+    found.sorted()
 }
 
 /// Reads the configuration file at `path`, but not the policy: a control service has its own.
 pub(crate) fn control(path: &Path) -> Result<ControlSettings, Diagnostics> {
-    let file = source(path)?;
-    let document = Document::parse(&file)?;
-    let settings = settings(&document, path.parent().unwrap_or(Path::new("")));
-    let found = document.into_diagnostics();
+    let mut found = Diagnostics::new();
+    let settings = read(path, &mut found)?;
     if found.has_errors() {
         return Err(found.sorted());
     }
-    let Settings { log, data_dir, control, trusted_proxies, login, registry, .. } = settings;
-    Ok(ControlSettings { log, data_dir, control, trusted_proxies, login, registry })
+    let Settings { log, data_dir, control, registry, .. } = settings;
+    Ok(ControlSettings { log, data_dir, control, registry })
 }
 
 fn input(settings: &Settings, found: &mut Diagnostics) -> (Input, Policy) {
@@ -201,7 +177,8 @@ pub(crate) fn data_dir(path: &Path) -> PathBuf {
 pub(crate) fn audit_path(path: &Path) -> PathBuf {
     let table = raw(path);
     let audit = table.get("audit").and_then(|audit| audit.get("path"));
-    match audit.and_then(toml::Value::as_str) {
+    let given = audit.and_then(toml::Value::as_str).map(str::to_owned);
+    match Overrides::of_environment().0.text("audit", "path").or(given) {
         Some(given) => path.parent().unwrap_or(Path::new("")).join(given),
         None => data_dir(path).join("audit.jsonl"),
     }
@@ -245,113 +222,14 @@ fn settings(document: &Document<'_>, base: &Path) -> Settings {
             PolicySource::Plans(named.collect(), policy_path)
         }
     };
-    let proxy = proxy_settings(&mut root, base, &data_dir);
+    let proxy = proxy::settings(&mut root, base, &data_dir);
     let log = log_settings(&mut root);
-    let (control, trusted_proxies) = control_listen(&mut root);
-    let login = login::settings(&mut root, base);
+    let control = control::settings(&mut root, base);
     let read_ca = |path: &str| fs::read_to_string(base.join(path)).map_err(|e| e.to_string());
     let registry = integrations::registry(&mut root, base);
     let targets = snapshot::read_targets(&mut root, &registry, &read_ca);
     root.finish();
-    Settings { proxy, log, data_dir, policy, targets, registry, control, trusted_proxies, login }
-}
-
-fn proxy_settings(root: &mut Table<'_>, base: &Path, data_dir: &Path) -> ProxyConfig {
-    let mut config = ProxyConfig {
-        listen: vec![SocketAddr::from(([127, 0, 0, 1], 8089))],
-        unix: Vec::new(),
-        admin: SocketAddr::from(([127, 0, 0, 1], 8090)),
-        egress_prefix: "egress".into(),
-        deny_in_tunnel: true,
-        drain_seconds: 30,
-        ca: CaFiles { certificate: data_dir.join("ca.pem"), key: data_dir.join("ca-key.pem") },
-        audit: data_dir.join("audit.jsonl"),
-        budgets: data_dir.join("budgets.json"),
-        raw_path: false,
-        dns: Vec::new(),
-        operator_token: fs::read_to_string(data_dir.join("operator.token"))
-            .unwrap_or_default()
-            .trim()
-            .into(),
-        limits: Limits::default(),
-    };
-    if let Some(mut table) = root.table("proxy") {
-        proxy_table(&mut table, base, &mut config);
-        table.finish();
-    }
-    if let Some(mut table) = root.table("admin") {
-        if let Some(address) = table.string("listen") {
-            address_at(&table, "listen", &address, &mut config.admin);
-        }
-        table.finish();
-    }
-    if let Some(mut table) = root.table("tls") {
-        file(&mut table, "ca_cert", base, &mut config.ca.certificate);
-        file(&mut table, "ca_key", base, &mut config.ca.key);
-        table.finish();
-    }
-    if let Some(mut table) = root.table("audit") {
-        file(&mut table, "path", base, &mut config.audit);
-        config.raw_path = table.boolean("raw_path").is_some_and(|raw| raw.value);
-        table.finish();
-    }
-    if let Some(mut table) = root.table("dns") {
-        let servers = table.strings("servers").unwrap_or_default();
-        config.dns = addresses(&table, "servers", &servers);
-        table.finish();
-    }
-    if let Some(mut table) = root.table("limits") {
-        limits(&mut table, &mut config.limits);
-        table.finish();
-    }
-    config
-}
-
-fn proxy_table(table: &mut Table<'_>, base: &Path, config: &mut ProxyConfig) {
-    if let Some(listen) = table.strings("listen") {
-        config.listen = addresses(table, "listen", &listen);
-    }
-    if let Some(prefix) = table.string("egress_prefix") {
-        let is_segment = |p: &str| {
-            !p.is_empty() && p.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
-        };
-        if is_segment(&prefix.value) {
-            config.egress_prefix = prefix.value;
-        } else {
-            table.refuse_at(
-                "egress_prefix",
-                prefix.span,
-                "BAD_VALUE",
-                "`egress_prefix` is one path segment of letters, digits, `-`, `_` and `.`",
-            );
-        }
-    }
-    if let Some(deny) = table.boolean("deny_in_tunnel") {
-        config.deny_in_tunnel = deny.value;
-    }
-    if let Some(seconds) = table.integer("drain_seconds", 0..=3600) {
-        config.drain_seconds = seconds.value.unsigned_abs();
-    }
-    for mut socket in table.tables("unix") {
-        let (path, sandbox) = (socket.required_string("path"), socket.required_string("sandbox"));
-        if let (Some(path), Some(sandbox)) = (path, sandbox) {
-            config.unix.push(UnixListen { path: base.join(path.value), sandbox: sandbox.value });
-        }
-        socket.finish();
-    }
-}
-
-/// `[control]`: there is a control service in this process when it says where to listen.
-fn control_listen(root: &mut Table<'_>) -> (Option<SocketAddr>, Vec<IpNet>) {
-    let Some(mut table) = root.table("control") else { return (None, Vec::new()) };
-    let mut address = SocketAddr::from(([127, 0, 0, 1], 0));
-    let listen = table.required_string("listen");
-    if let Some(text) = &listen {
-        address_at(&table, "listen", text, &mut address);
-    }
-    let trusted = login::ranges(&mut table, "trusted_proxies");
-    table.finish();
-    (listen.map(|_| address), trusted)
+    Settings { proxy, log, data_dir, policy, targets, registry, control }
 }
 
 fn log_settings(root: &mut Table<'_>) -> LogSettings {
@@ -364,15 +242,6 @@ fn log_settings(root: &mut Table<'_>) -> LogSettings {
         table.finish();
     }
     settings
-}
-
-fn limits(table: &mut Table<'_>, limits: &mut Limits) {
-    for LimitSpec { name, low, high, .. } in Limits::SPECS {
-        let bound = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
-        if let Some(value) = table.integer(name, bound(*low)..=bound(*high)) {
-            limits.set(name, value.value.unsigned_abs());
-        }
-    }
 }
 
 fn text(table: &mut Table<'_>, key: &str, default: &str) -> String {

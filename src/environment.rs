@@ -59,7 +59,36 @@ pub(crate) fn log_filter() -> Option<String> {
     variable("SALLYGATE_LOG")
 }
 
-/// Where the control service's database is: `DATABASE_URL`, which may hold a password.
-pub(crate) fn database_url() -> Option<String> {
-    variable("DATABASE_URL")
+/// Where the control service's database is: `DATABASE_URL`, which may hold a password, or what the
+/// file says that `DATABASE_URL_FILE` names. What is said and cannot be had is not passed over: a
+/// service with another database would be another service.
+pub(crate) fn database_url() -> Result<Option<String>, String> {
+    match (variable("DATABASE_URL"), variable("DATABASE_URL_FILE")) {
+        (Some(_), Some(_)) => Err("`DATABASE_URL` and `DATABASE_URL_FILE` say two things".into()),
+        (url, None) => Ok(url),
+        (None, Some(path)) => {
+            let read = std::fs::read_to_string(&path);
+            let text = read.map_err(|error| format!("`DATABASE_URL_FILE`: `{path}`: {error}"))?;
+            let url = text.trim().to_owned();
+            if url.is_empty() {
+                return Err(format!("`DATABASE_URL_FILE`: `{path}` is empty"));
+            }
+            Ok(Some(url))
+        }
+    }
+}
+
+/// What stands over the configuration file: every `SALLYGATE_…__…` that is set, in the order of
+/// their names.
+#[expect(clippy::disallowed_methods, reason = "this is the one place")]
+pub(crate) fn overrides() -> Vec<(String, String)> {
+    let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
+        Some((name.into_string().ok()?, value.to_string_lossy().into_owned()))
+    };
+    let is_one = |(name, value): &(String, String)| {
+        name.strip_prefix("SALLYGATE_").is_some_and(|rest| rest.contains("__")) && !value.is_empty()
+    };
+    let mut found: Vec<_> = std::env::vars_os().filter_map(text).filter(is_one).collect();
+    found.sort();
+    found
 }

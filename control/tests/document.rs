@@ -144,7 +144,7 @@ async fn every_operation_answers_as_its_document_says(world: World) {
     let browsers = login.chain(["/v1/integration/callback"]).collect();
     assert_eq!(others, browsers, "only these are for browsers");
     // An operator is no proxy, no sandbox, and no ClawLedger.
-    assert_eq!((of_proxies.len(), of_sandboxes.len(), of_ledgers.len()), (7, 1, 8));
+    assert_eq!((of_proxies.len(), of_sandboxes.len(), of_ledgers.len()), (7, 3, 8));
     assert!(of_proxies.iter().all(|operation| operation.path.starts_with("/internal/")));
     let programs = of_sandboxes.into_iter().chain(of_proxies).chain(of_ledgers);
     for operation in programs {

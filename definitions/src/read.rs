@@ -4,6 +4,7 @@
 //! nobody asked for is an error, and a key that is nearly right gets a suggestion.
 
 mod located;
+mod over;
 
 use std::cell::RefCell;
 use std::ops::{Range, RangeInclusive};
@@ -15,6 +16,7 @@ use crate::diagnostic::{Diagnostic, Diagnostics, Place};
 use crate::source::{LineIndex, SourceFile};
 
 pub use located::Located;
+pub use over::Over;
 
 /// A longer file is refused before it is parsed.
 pub const FILE_BYTES_MAX: usize = 16 << 20;
@@ -34,6 +36,7 @@ pub struct Document<'f> {
     file: &'f SourceFile,
     lines: LineIndex,
     root: TomlSpanned<DeTable<'f>>,
+    overs: &'f [Over],
     found: RefCell<Diagnostics>,
 }
 
@@ -51,13 +54,21 @@ impl<'f> Document<'f> {
         let (root, errors) = DeTable::parse_recoverable(&file.text);
         let lines = LineIndex::new(&file.text);
         if errors.is_empty() {
-            return Ok(Self { file, lines, root, found: RefCell::default() });
+            return Ok(Self { file, lines, root, overs: &[], found: RefCell::default() });
         }
         let found = errors.iter().map(|error| {
             let place = lines.place(file, error.span().unwrap_or(0..0), "");
             Diagnostic::error("TOML_SYNTAX", error.message()).at(place)
         });
         Err(Diagnostics(found.collect()).sorted())
+    }
+
+    /// Parses `file`, and puts these values over what it says.
+    pub fn parse_over(file: &'f SourceFile, overs: &'f [Over]) -> Result<Self, Diagnostics> {
+        let mut document = Self::parse(file)?;
+        document.overs = overs;
+        over::put(&mut document);
+        Ok(document)
     }
 
     /// The table that the whole file is.
@@ -81,7 +92,10 @@ impl<'f> Document<'f> {
     }
 
     pub fn place(&self, span: Range<usize>, field: &str) -> Place {
-        self.lines.place(self.file, span, field)
+        match over::at(self, &span) {
+            Some(over) => over.place(field),
+            None => self.lines.place(self.file, span, field),
+        }
     }
 
     pub fn report(&self, diagnostic: Diagnostic) {

@@ -33,16 +33,15 @@ pub(crate) fn run(options: &Options) -> Outcome {
     start_log(&settings.log);
     let data_dir = settings.data_dir;
     Installation::open_or_create(&data_dir, now()).map_err(failed)?;
-    let listen = options.listen.or(settings.control).unwrap_or(LISTEN);
+    let listen = options.listen.or(settings.control.listen).unwrap_or(LISTEN);
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(failed)?;
     runtime.block_on(async {
         let (mut terminate, mut interrupt) =
             (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-        let (registry, login) = (settings.registry, settings.login);
-        let trusted_proxies = settings.trusted_proxies;
+        let (registry, config) = (settings.registry, settings.control);
         let (data_dir, proxy) = (data_dir.as_path(), None);
-        let start = Start { data_dir, listen, registry, login, trusted_proxies, proxy };
+        let start = Start { data_dir, listen, registry, config, proxy };
         let service = control::start(start).await?;
         let claim = claim(data_dir, &found(service.address(), &options.config));
         print::data(json!({ "ready": true, "control": service.address() }));

@@ -60,7 +60,7 @@ pub(crate) fn run(command: &Command) -> Outcome {
 
 fn migrate(place: &Place) -> Outcome {
     runtime::block_on(async {
-        let location = control::location(&place.data_dir());
+        let location = control::location(&place.data_dir())?;
         let store = Store::connect(&location).await.map_err(failed)?;
         let migrated = store.migrate(wall_ms()).await.map_err(failed)?;
         print::data(format_args!("schema version {} -> {}", migrated.from, migrated.to));
@@ -107,7 +107,7 @@ fn migrate_to(options: &MigrateTo) -> Outcome {
 
 /// The embedded database of a place; PostgreSQL has tools of its own.
 fn embedded(place: &Place) -> Result<PathBuf, Failure> {
-    match control::location(&place.data_dir()) {
+    match control::location(&place.data_dir())? {
         Location::Sqlite(path) => Ok(path),
         Location::Postgres(_) => {
             Err(Failure::Usage("the database is PostgreSQL: use pg_dump and pg_restore".to_owned()))

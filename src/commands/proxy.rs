@@ -112,9 +112,8 @@ async fn serve(
 ) -> Outcome {
     // Before anything says that we are ready: what happens from then on must not be missed.
     let watch = Watch::begin(&options.config, watched)?;
-    let Configuration { mut proxy, mut input, data_dir, control, trusted_proxies, .. } =
+    let Configuration { mut proxy, mut input, data_dir, control: config, registry, .. } =
         configuration;
-    let Configuration { login, registry, .. } = configuration;
     let echo = match options.demo_echo {
         true => Some(Echo::start(&data_dir).await?),
         false => None,
@@ -138,12 +137,12 @@ async fn serve(
         None => None,
     };
     // A proxy has one control service.
-    let here = options.control_listen.or(control).filter(|_| listening.is_none());
+    let here = options.control_listen.or(config.listen).filter(|_| listening.is_none());
     let control = match here {
         Some(listen) => {
             let proxy = Some((running.handle(), about));
             let data_dir = data_dir.as_path();
-            let start = Start { data_dir, listen, registry, login, trusted_proxies, proxy };
+            let start = Start { data_dir, listen, registry, config, proxy };
             Some(control::start(start).await?)
         }
         None => None,

@@ -161,7 +161,7 @@ fn check_ports(
         None => configuration.proxy.listen.clone(),
     };
     let admin = start.admin_listen.unwrap_or(configuration.proxy.admin);
-    let control = start.control_listen.or(configuration.control);
+    let control = start.control_listen.or(configuration.control.listen);
     for address in entrances.into_iter().chain([admin]).chain(control) {
         match TcpListener::bind(address) {
             Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {

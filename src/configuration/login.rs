@@ -1,14 +1,13 @@
 //! `[oidc]`: where people sign in, and who they are here.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
-use ipnet::IpNet;
-use rustls_pki_types::CertificateDer;
-use rustls_pki_types::pem::PemObject;
 use sallygate_compiler::read::Table;
 use sallygate_control::domain::token::Role;
 use sallygate_control::login::RoleRule;
+use sallygate_control::outbound::Reach;
+
+use super::reach;
 
 /// What `[oidc]` says. The client's secret stays in its file until it is needed.
 #[derive(Clone, Debug)]
@@ -18,8 +17,7 @@ pub(crate) struct LoginSettings {
     pub(crate) client_secret_file: Option<PathBuf>,
     pub(crate) redirect_uri: String,
     pub(crate) scopes: Vec<String>,
-    pub(crate) allow_ranges: Vec<IpNet>,
-    pub(crate) authorities: Vec<CertificateDer<'static>>,
+    pub(crate) reach: Reach,
     pub(crate) rules: Vec<RoleRule>,
 }
 
@@ -38,8 +36,7 @@ pub(super) fn settings(root: &mut Table<'_>, base: &Path) -> Option<LoginSetting
     let file = table.string("client_secret_file");
     let client_secret_file = file.map(|file| base.join(file.value));
     let scopes = table.strings("scopes").unwrap_or_default();
-    let allow_ranges = ranges(&mut table, "allow_ranges");
-    let authorities = authorities(&mut table, base);
+    let reach = reach::settings(&mut table, base);
     let rules = table.tables("roles").into_iter().filter_map(rule).collect();
     table.finish();
     Some(LoginSettings {
@@ -48,8 +45,7 @@ pub(super) fn settings(root: &mut Table<'_>, base: &Path) -> Option<LoginSetting
         client_secret_file,
         redirect_uri: redirect_uri?,
         scopes: scopes.into_iter().map(|scope| scope.value).collect(),
-        allow_ranges,
-        authorities,
+        reach,
         rules,
     })
 }
@@ -61,35 +57,6 @@ fn https(table: &mut Table<'_>, key: &str) -> Option<String> {
     }
     table.refuse_at(key, text.span, "BAD_VALUE", format!("`{key}` begins with `https://`"));
     None
-}
-
-/// Address ranges.
-pub(super) fn ranges(table: &mut Table<'_>, key: &str) -> Vec<IpNet> {
-    let texts = table.strings(key).unwrap_or_default();
-    let parse = |text: sallygate_compiler::read::Spanned<String>| match text.value.parse() {
-        Ok(range) => Some(range),
-        Err(_) => {
-            let message = "an address range, such as `10.0.0.0/8`, is needed";
-            table.refuse_at(key, text.span, "BAD_VALUE", message);
-            None
-        }
-    };
-    texts.into_iter().filter_map(parse).collect()
-}
-
-fn authorities(table: &mut Table<'_>, base: &Path) -> Vec<CertificateDer<'static>> {
-    let Some(file) = table.string("ca_file") else { return Vec::new() };
-    let read = fs::read(base.join(&file.value)).map_err(|error| error.to_string());
-    let found = read.and_then(|pem| {
-        let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
-        all.map_err(|error| error.to_string())
-    });
-    match found {
-        Ok(found) if !found.is_empty() => return found,
-        Ok(_) => table.refuse_at("ca_file", file.span, "BAD_VALUE", "it holds no certificate"),
-        Err(error) => table.refuse_at("ca_file", file.span, "BAD_VALUE", error),
-    }
-    Vec::new()
 }
 
 fn rule(mut table: Table<'_>) -> Option<RoleRule> {

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use sallygate_control::credentials::Plaintext;
 use sallygate_control::login::{Login, LoginConfig};
-use sallygate_control::outbound::Reach;
 use sallygate_control::service::Control;
 
 use crate::configuration::LoginSettings;
@@ -14,8 +13,7 @@ use crate::exit::{Failure, failed};
 pub(super) fn of(settings: LoginSettings, control: &Control) -> Result<Arc<Login>, Failure> {
     let LoginSettings { issuer, client_id, redirect_uri, scopes, rules, .. } = settings;
     let client_secret = settings.client_secret_file.as_deref().map(secret).transpose()?;
-    let (allow_ranges, authorities) = (settings.allow_ranges, settings.authorities);
-    let reach = Reach { allow_ranges, authorities, ..Reach::default() };
+    let reach = settings.reach;
     let config =
         LoginConfig { issuer, client_id, client_secret, scopes, redirect_uri, rules, reach };
     let login = Login::new(config, control.store.clone(), control.vault.clone());

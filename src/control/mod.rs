@@ -10,7 +10,6 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ipnet::IpNet;
 use sallygate_control::api::{self, Gate, Serving};
 use sallygate_control::clock::Clock;
 use sallygate_control::credentials::Vault;
@@ -24,7 +23,7 @@ use sallygate_control::webhook::{Webhooks, Worker};
 use sallygate_definitions::Registry;
 use sallygate_proxy::Handle;
 
-use crate::configuration::LoginSettings;
+use crate::configuration::ControlConfig;
 use crate::environment;
 use crate::exit::{Failure, failed};
 
@@ -50,18 +49,17 @@ pub(crate) struct Start<'s> {
     pub(crate) data_dir: &'s Path,
     pub(crate) listen: SocketAddr,
     pub(crate) registry: Registry,
-    /// How people sign in.
-    pub(crate) login: Option<LoginSettings>,
-    /// Proxies in front of the API, whose word about addresses counts.
-    pub(crate) trusted_proxies: Vec<IpNet>,
+    pub(crate) config: ControlConfig,
     /// The proxy of this process.
     pub(crate) proxy: Option<(Handle, About)>,
 }
 
 /// Opens what is there, makes what is missing, and returns when the API is served.
 pub(crate) async fn start(start: Start<'_>) -> Result<Service, Failure> {
-    let Start { data_dir, listen, registry, login, trusted_proxies, proxy } = start;
+    let Start { data_dir, listen, registry, config, proxy } = start;
+    let ControlConfig { trusted_proxies, login, webhooks, .. } = config;
     let mut control = open(data_dir, registry).await?;
+    control.webhooks = Webhooks::new(&webhooks).map_err(failed)?;
     control.login = login.map(|settings| login::of(settings, &control)).transpose()?;
     let token = operator_token(data_dir)?;
     control.prepare(&token).await.map_err(failed)?;
@@ -85,7 +83,7 @@ pub(crate) async fn start(start: Start<'_>) -> Result<Service, Failure> {
 /// The control service of a data directory, without its API.
 pub(crate) async fn open(data_dir: &Path, registry: Registry) -> Result<Control, Failure> {
     let clock = Clock::system();
-    let store = Store::open(&location(data_dir), clock.now_ms()).await.map_err(failed)?;
+    let store = Store::open(&location(data_dir)?, clock.now_ms()).await.map_err(failed)?;
     let vault = Vault::new(keys::of(&store, data_dir).await?);
     let (registry, feed) = (Arc::new(registry), Feed::default());
     let webhooks = Webhooks::new(&Reach::default()).map_err(failed)?;
@@ -94,11 +92,11 @@ pub(crate) async fn open(data_dir: &Path, registry: Registry) -> Result<Control,
 }
 
 /// `DATABASE_URL`, else a file in the data directory.
-pub(crate) fn location(data_dir: &Path) -> Location {
-    match environment::database_url() {
+pub(crate) fn location(data_dir: &Path) -> Result<Location, Failure> {
+    Ok(match environment::database_url().map_err(failed)? {
         Some(url) => Location::Postgres(DatabaseUrl::new(url)),
         None => Location::Sqlite(embedded(data_dir)),
-    }
+    })
 }
 
 /// Where the embedded database of a data directory is.

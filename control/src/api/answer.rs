@@ -19,7 +19,8 @@ use crate::domain::{PageOf, PriorAnswer};
 #[derive(Debug)]
 pub(super) struct Answer<const STATUS: u16, T> {
     body: String,
-    revision: Option<i64>,
+    /// Without its quotes.
+    etag: Option<String>,
     of: PhantomData<fn() -> T>,
 }
 
@@ -29,16 +30,21 @@ pub(super) type Created<T> = Answer<201, T>;
 impl<const STATUS: u16, T: Serialize> Answer<STATUS, T> {
     pub(super) fn of(value: &T) -> Self {
         let body = serde_json::to_string(value).unwrap_or_default();
-        Self { body, revision: None, of: PhantomData }
+        Self { body, etag: None, of: PhantomData }
     }
 
     pub(super) fn at(value: &T, revision: i64) -> Self {
-        Self { revision: Some(revision), ..Self::of(value) }
+        Self::tagged(value, revision.to_string())
+    }
+
+    /// With an entity tag that is no revision.
+    pub(super) fn tagged(value: &T, etag: String) -> Self {
+        Self { etag: Some(etag), ..Self::of(value) }
     }
 
     /// What was answered, now or the first time.
     pub(super) fn again(prior: PriorAnswer) -> Self {
-        Self { body: prior.body, revision: None, of: PhantomData }
+        Self { body: prior.body, etag: None, of: PhantomData }
     }
 }
 
@@ -47,7 +53,7 @@ impl<const STATUS: u16, T> IntoResponse for Answer<STATUS, T> {
         let status = StatusCode::from_u16(STATUS).unwrap_or(StatusCode::OK);
         let kind = [(header::CONTENT_TYPE, "application/json")];
         let mut response = (status, kind, self.body).into_response();
-        let etag = self.revision.map(|revision| HeaderValue::try_from(format!("\"{revision}\"")));
+        let etag = self.etag.map(|etag| HeaderValue::try_from(format!("\"{etag}\"")));
         if let Some(Ok(etag)) = etag {
             response.headers_mut().insert(header::ETAG, etag);
         }

@@ -45,6 +45,12 @@ pub(super) struct AsSandbox {
     token: String,
 }
 
+impl AsSandbox {
+    pub(super) fn into_sandbox(self) -> Sandbox {
+        self.sandbox
+    }
+}
+
 impl FromRequestParts<Control> for AsSandbox {
     type Rejection = Problem;
 

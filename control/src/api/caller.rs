@@ -5,7 +5,7 @@
 use aide::OperationInput;
 use aide::generate::GenContext;
 use aide::openapi::{Operation, Response as Described};
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode, header};
 
@@ -43,6 +43,13 @@ pub(super) struct Importer(Member);
 /// May change what belongs to all organisations.
 #[derive(Debug)]
 pub(super) struct Operator(ApiToken);
+
+/// A caller in the organisation that the path names as its project.
+#[derive(Debug)]
+pub(super) struct InProject<C>(pub(super) C);
+
+/// The part of a path that names an organisation.
+const PROJECT: &str = "projectId";
 
 /// Any caller at all.
 #[derive(Debug)]
@@ -223,11 +230,38 @@ fn allow(token: &ApiToken, least: Role) -> Result<(), Problem> {
 
 /// The caller with the organisation that is meant: its own, or the one that an operator names.
 async fn member(parts: &Parts, control: &Control, least: Role) -> Result<Member, Problem> {
+    let wanted = parts.headers.get(ORGANISATION).map(HeaderValue::to_str);
+    let wanted = wanted.transpose().map_err(|_| Problem::absent());
+    member_in((parts, control), least, wanted).await
+}
+
+/// The caller, in the organisation of the path.
+async fn project_member(
+    parts: &mut Parts,
+    control: &Control,
+    least: Role,
+) -> Result<Member, Problem> {
+    let named = RawPathParams::from_request_parts(parts, &()).await;
+    let named = named.map_err(|_| Problem::absent());
+    let find = |named: &RawPathParams| {
+        let found = named.iter().find(|(name, _)| *name == PROJECT);
+        // Nothing has a NUL in its name, and PostgreSQL does not even look for it.
+        found.map(|(_, value)| value.to_owned()).filter(|value| !value.contains('\0'))
+    };
+    let project = named.and_then(|named| find(&named).ok_or_else(Problem::absent));
+    let wanted =
+        project.as_ref().map(|project| Some(project.as_str())).map_err(|_| Problem::absent());
+    member_in((parts, control), least, wanted).await
+}
+
+async fn member_in(
+    (parts, control): (&Parts, &Control),
+    least: Role,
+    wanted: Result<Option<&str>, Problem>,
+) -> Result<Member, Problem> {
     let (token, session) = identified(parts, control).await?;
     allow(&token, least)?;
-    let wanted = parts.headers.get(ORGANISATION).map(HeaderValue::to_str);
-    let wanted = wanted.transpose().map_err(|_| Problem::absent())?;
-    let own = token.organisation.clone();
+    let (own, wanted) = (token.organisation.clone(), wanted?);
     let organisation = match (own, wanted) {
         (Some(own), None) => own,
         (Some(own), Some(wanted)) if own == wanted => own,
@@ -268,6 +302,24 @@ impl FromRequestParts<Control> for Writer {
 
     async fn from_request_parts(parts: &mut Parts, control: &Control) -> Result<Self, Problem> {
         member(parts, control, Role::Member).await.map(Self)
+    }
+}
+
+impl FromRequestParts<Control> for InProject<Reader> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, control: &Control) -> Result<Self, Problem> {
+        let member = project_member(parts, control, Role::ReadOnly).await?;
+        Ok(Self(Reader(member)))
+    }
+}
+
+impl FromRequestParts<Control> for InProject<Writer> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, control: &Control) -> Result<Self, Problem> {
+        let member = project_member(parts, control, Role::Member).await?;
+        Ok(Self(Writer(member)))
     }
 }
 
@@ -349,6 +401,8 @@ described! {
     Writer: describe_organisation;
     Importer: describe_organisation;
     Operator: |_, operation| describe(operation);
+    InProject<Reader>: |_, operation| describe(operation);
+    InProject<Writer>: |_, operation| describe(operation);
     Anybody: |_, operation| describe(operation);
     Signed: |_, operation| describe_session(operation);
 }

@@ -13,7 +13,7 @@ use crate::service::Control;
 const PAGE: &str = include_str!("document/page.html");
 const SCRIPT: &str = include_str!("document/page.js");
 const STYLE: &str = include_str!("document/page.css");
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
+pub(super) const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
                       base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 pub(super) fn describe(api: TransformOpenApi<'_>) -> TransformOpenApi<'_> {
@@ -53,6 +53,13 @@ pub(super) fn describe(api: TransformOpenApi<'_>) -> TransformOpenApi<'_> {
         .security_scheme("sandbox", sandbox)
         .security_scheme("enrollment", enrollment)
         .security_scheme("ledger", ledger)
+}
+
+/// A router's `{*rest}` is any number of segments; the document has one name for a place.
+pub(super) fn name_rests(document: &mut OpenApi) {
+    let Some(paths) = document.paths.as_mut() else { return };
+    let named = std::mem::take(&mut paths.paths).into_iter();
+    paths.paths = named.map(|(path, item)| (path.replace("{*", "{"), item)).collect();
 }
 
 pub(super) fn routes(document: &OpenApi) -> Router<Control> {

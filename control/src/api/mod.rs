@@ -15,8 +15,10 @@ mod connections;
 mod definitions;
 mod discovery;
 mod document;
+mod errors;
 mod fabric;
 mod idempotency;
+mod inbox;
 mod internal;
 mod internal_approvals;
 mod ledger;
@@ -25,12 +27,14 @@ mod log;
 mod login;
 mod metrics;
 mod organisations;
+mod pages;
 mod parameters;
 mod problem;
 mod profiles;
 mod proxies;
 mod questions;
 mod record;
+mod resources;
 mod sandboxes;
 mod secret;
 mod serve;
@@ -86,14 +90,19 @@ fn router_behind(control: &Control, metrics: &ApiMetrics, gate: Gate) -> Router 
         .merge(approvals::routes())
         .merge(ledger::routes())
         .merge(setup::routes())
+        .merge(pages::routes())
+        .merge(resources::routes())
+        .merge(inbox::routes())
         .merge(record::routes());
     let router = operations
         .layer(middleware::from_fn(not_stored))
         .merge(discovery::routes(metrics.clone()))
         .merge(fabric::routes(control))
         .finish_api_with(&mut document, document::describe);
+    document::name_rests(&mut document);
     router
         .merge(document::routes(&document))
+        .merge(errors::routes())
         .fallback(|| async { Problem::absent() })
         .method_not_allowed_fallback(|| async {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "not this method")

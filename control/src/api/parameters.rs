@@ -135,6 +135,58 @@ impl OperationInput for IfMatch {
     }
 }
 
+/// What the caller has seen of something that is recognised by its content: `If-Match` with its
+/// entity tag, or `If-None-Match: *` where nothing was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Precondition {
+    /// It says nothing.
+    None,
+    Absent,
+    Present,
+    /// Without its quotes; empty: one that nothing ever has.
+    Tag(String),
+}
+
+impl Precondition {
+    fn of(headers: &HeaderMap) -> Self {
+        let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or_default().trim());
+        match (text(header::IF_MATCH), text(header::IF_NONE_MATCH)) {
+            (None, None) => Self::None,
+            (None, Some("*")) => Self::Absent,
+            (Some("*"), None) => Self::Present,
+            (Some(tag), None) => {
+                let inner = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"'));
+                Self::Tag(inner.unwrap_or_default().to_owned())
+            }
+            (_, Some(_)) => Self::Tag(String::new()),
+        }
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Precondition {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
+        Ok(Self::of(&parts.headers))
+    }
+}
+
+impl OperationInput for Precondition {
+    fn operation_input(ctx: &mut GenContext, operation: &mut Operation) {
+        let text = "The ETag of the last answer: refused with 412 when it has changed since.";
+        header_parameter(ctx, operation, ("if-match", text));
+        let text = "`*`: refused with 412 when there is something already.";
+        header_parameter(ctx, operation, ("if-none-match", text));
+    }
+
+    fn inferred_early_responses(
+        ctx: &mut GenContext,
+        operation: &mut Operation,
+    ) -> Vec<(Option<u16>, Described)> {
+        problem::responses(ctx, operation, &[428])
+    }
+}
+
 /// Describes an optional header.
 pub(super) fn header_parameter(
     ctx: &mut GenContext,
@@ -180,6 +232,24 @@ mod tests {
         for never in ["3", "\"\"", "W/\"3\"", "\"3\", \"4\"", "\"-1\"", "\"x\"", ""] {
             assert_eq!(read(never), Some(NEVER), "{never}");
         }
+    }
+
+    #[test]
+    fn a_precondition_says_one_thing_or_what_never_holds() {
+        let read = |pairs: &[(&'static str, &'static str)]| {
+            let pair = |(name, value): &(&'static str, &'static str)| {
+                (header::HeaderName::from_static(name), value.parse().unwrap())
+            };
+            Precondition::of(&pairs.iter().map(pair).collect())
+        };
+        assert_eq!(read(&[]), Precondition::None);
+        assert_eq!(read(&[("if-none-match", "*")]), Precondition::Absent);
+        assert_eq!(read(&[("if-match", "*")]), Precondition::Present);
+        assert_eq!(read(&[("if-match", "\"ab\"")]), Precondition::Tag("ab".to_owned()));
+        let never = Precondition::Tag(String::new());
+        assert_eq!(read(&[("if-match", "ab")]), never);
+        assert_eq!(read(&[("if-none-match", "\"ab\"")]), never);
+        assert_eq!(read(&[("if-match", "\"ab\""), ("if-none-match", "*")]), never);
     }
 
     #[test]

@@ -60,6 +60,15 @@ pub async fn record(
     act: &Act,
     change: Change<'_>,
 ) -> Result<(), DomainError> {
+    Ok(write(transaction, act, change).await?)
+}
+
+/// [`record`], for whoever has no error but the store's.
+pub(crate) async fn write(
+    transaction: &mut dyn Transaction,
+    act: &Act,
+    change: Change<'_>,
+) -> Result<(), StoreError> {
     let last = "SELECT sequence, hash FROM audit ORDER BY sequence DESC LIMIT 1";
     let (sequence, previous) = match fetch_optional(transaction, last, Vec::new()).await? {
         Some(mut row) => (row.integer()? + 1, row.text()?),

@@ -14,6 +14,8 @@ use super::keep::{ACCESS, KeepFor, REFRESH, keep_tokens};
 use super::pkce::random;
 use super::{Grant, OAuthClient, OAuthError, Tokens};
 use crate::credentials::{Place, Plaintext, Sealed, Vault};
+use crate::domain::Act;
+use crate::domain::audit::{self, Change};
 use crate::store::{Access, Lease, Store, StoreError, Topic, Transaction, fetch_optional, tell};
 use crate::{change, values};
 
@@ -205,7 +207,17 @@ impl Refresher {
                         revision = revision + 1, updated_at = $4 \
                         WHERE id = $1 AND organisation_id = $2 AND status = 'active'";
             let values = values![whose.connection, whose.organisation, reason, now_ms];
-            transaction.execute(fail, values).await?;
+            if transaction.execute(fail, values).await? > 0 {
+                let act = Act { actor: "service".to_owned(), now_ms };
+                let change = Change {
+                    organisation: Some(whose.organisation),
+                    action: "connection.fail",
+                    subject: whose.connection,
+                    before: Some(json!({ "status": "active" })),
+                    after: Some(json!({ "status": "error", "statusReason": reason })),
+                };
+                audit::write(transaction, &act, change).await?;
+            }
             invalidate(transaction, whose, now_ms).await?;
             Ok(())
         })

@@ -13,8 +13,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use reqwest::header::{HeaderMap, HeaderValue, RETRY_AFTER};
-use reqwest::{Client, RequestBuilder, StatusCode};
+use reqwest::header::{HeaderMap, HeaderValue, LINK, RETRY_AFTER};
+use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use rustls_pki_types::CertificateDer;
 use sallygate_compiler::address;
 use url::{Host, Url};
@@ -45,6 +45,25 @@ pub struct Reach {
 pub struct Outbound {
     client: Client,
     allow_ranges: Arc<[IpNet]>,
+}
+
+/// A request to an API, with the headers that prove who asks.
+#[derive(Debug)]
+pub(crate) struct Call<'c> {
+    pub(crate) method: Method,
+    pub(crate) url: &'c str,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Option<String>,
+    /// A longer answer is refused.
+    pub(crate) answer_bytes_max: usize,
+}
+
+/// What came back of a [`Call`].
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) answer: Answer,
+    /// RFC 8288: where the next piece of a list is.
+    pub(crate) next: Option<String>,
 }
 
 /// What came back. The body may hold tokens: it is wiped when it is dropped.
@@ -79,7 +98,7 @@ pub enum OutboundError {
     Timeout,
     #[error("the other side cannot be reached, or its certificate is not acceptable")]
     Unreachable,
-    #[error("the answer is longer than {ANSWER_BYTES_MAX} bytes")]
+    #[error("the answer is longer than one may be")]
     TooLong,
     #[error("no authority is trusted, or one is malformed")]
     Trust,
@@ -196,6 +215,18 @@ impl Outbound {
         answer(request).await
     }
 
+    /// Asks an API.
+    pub(crate) async fn call(&self, call: Call<'_>) -> Result<Reply, OutboundError> {
+        let Call { method, url, headers, body, answer_bytes_max } = call;
+        let mut request = self.client.request(method, self.checked(url)?).headers(headers);
+        if let Some(body) = body {
+            request = request.header("content-type", "application/json").body(body);
+        }
+        let response = request.send().await.map_err(|error| reason(&error))?;
+        let next = next_of(response.headers());
+        Ok(Reply { answer: whole(response, answer_bytes_max).await?, next })
+    }
+
     /// A host that is an address never comes to the resolver, so it is judged here.
     fn checked(&self, url: &str) -> Result<Url, OutboundError> {
         let url = Url::parse(url).map_err(|_| OutboundError::NotHttps)?;
@@ -215,11 +246,15 @@ impl Outbound {
 }
 
 async fn answer(request: RequestBuilder) -> Result<Answer, OutboundError> {
-    let mut response = request.send().await.map_err(|error| reason(&error))?;
+    let response = request.send().await.map_err(|error| reason(&error))?;
+    whole(response, ANSWER_BYTES_MAX).await
+}
+
+async fn whole(mut response: Response, bytes_max: usize) -> Result<Answer, OutboundError> {
     let (status, retry_after) = (response.status(), retry_after(response.headers()));
     let mut body = Zeroizing::new(Vec::new());
     while let Some(piece) = response.chunk().await.map_err(|error| reason(&error))? {
-        if body.len() + piece.len() > ANSWER_BYTES_MAX {
+        if body.len() + piece.len() > bytes_max {
             return Err(OutboundError::TooLong);
         }
         append(&mut body, &piece);
@@ -235,6 +270,25 @@ fn append(body: &mut Zeroizing<Vec<u8>>, piece: &[u8]) {
         *body = larger;
     }
     body.extend_from_slice(piece);
+}
+
+/// The target of `rel="next"`.
+fn next_of(headers: &HeaderMap) -> Option<String> {
+    let links = headers.get_all(LINK).iter().filter_map(|value| value.to_str().ok());
+    let next = |link: &str| {
+        let (target, parameters) = link.trim().strip_prefix('<')?.split_once('>')?;
+        let is_next = |parameter: &str| {
+            let relation = parameter.trim().strip_prefix("rel=")?;
+            Some(relation.trim_matches('"').split(' ').any(|word| word == "next"))
+        };
+        let found = parameters.split(';').filter_map(is_next).any(|is_next| is_next);
+        found.then(|| target.to_owned())
+    };
+    // A comma inside of a target is followed by no `<`.
+    links.flat_map(|value| value.split(",<").flat_map(|part| part.split(", <"))).find_map(|part| {
+        let part = part.trim();
+        if part.starts_with('<') { next(part) } else { next(&format!("<{part}")) }
+    })
 }
 
 /// Only seconds: RFC 9110 §10.2.3 also has dates, which would need a clock here.
@@ -280,6 +334,19 @@ mod tests {
         ] {
             let refused = outbound.get(url, None).await.unwrap_err();
             assert_eq!(refused, error, "{url}");
+        }
+    }
+
+    #[test]
+    fn the_next_piece_is_where_the_link_says() {
+        let next = |value: &'static str| {
+            next_of(&HeaderMap::from_iter([(LINK, HeaderValue::from_static(value))]))
+        };
+        let two = "<https://h/x?page=1>; rel=\"prev\", <https://h/x?a=1,2&page=3>; rel=\"next\"";
+        assert_eq!(next(two).as_deref(), Some("https://h/x?a=1,2&page=3"));
+        assert_eq!(next("<https://h/n>; title=x; rel=next").as_deref(), Some("https://h/n"));
+        for none in ["", "https://h/n; rel=next", "<https://h/n>", "<https://h/n>; rel=\"last\""] {
+            assert_eq!(next(none), None, "{none}");
         }
     }
 

@@ -1,11 +1,15 @@
 //! Turns references into credentials: a custom resolver where the reference names one, else the
 //! managed OAuth 2.0 token, else the stored secret.
 //!
+//! What the service itself does at a provider in somebody's name is done with the same credentials.
+//!
 //! INVARIANT: nothing here gives a credential without a [`Permit`] that was asked for just now, and
 //! what a provider gave is kept only when the connection may still be used.
 
 mod installation;
 mod managed;
+
+use serde_json::{Map, Value as Json};
 
 use crate::change;
 use crate::domain::resolve::{self, Credential, Permit, Wanted, refused};
@@ -25,22 +29,47 @@ pub(crate) async fn resolve(control: &Control, wanted: &Wanted) -> Result<Creden
     let mut transaction = control.store.begin(Access::Read).await?;
     let permit = resolve::permit(&mut *transaction, wanted, now_ms).await?;
     drop(transaction);
-    let minted = installation::slot(&wanted.scope);
-    let (credential, slot) = match wanted.resolver_key.as_deref() {
+    let asked = Asked {
+        resolver_key: wanted.resolver_key.as_deref(),
+        secret_type: &wanted.secret_type,
+        slot_key: wanted.slot_key.as_deref().unwrap_or_default(),
+        scope: &wanted.scope,
+    };
+    credential(control, &permit, asked).await
+}
+
+/// Which credential of a connection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asked<'a> {
+    pub(crate) resolver_key: Option<&'a str>,
+    pub(crate) secret_type: &'a str,
+    pub(crate) slot_key: &'a str,
+    /// What narrows it.
+    pub(crate) scope: &'a Map<String, Json>,
+}
+
+/// The credential of a connection that may be used.
+pub(crate) async fn credential(
+    control: &Control,
+    permit: &Permit,
+    asked: Asked<'_>,
+) -> Result<Credential, DomainError> {
+    let minted = installation::slot(asked.scope);
+    let (credential, slot) = match asked.resolver_key {
         Some(connection::MINTED) => {
-            let given = installation::token(control, &permit, (&wanted.scope, &minted)).await?;
+            let given = installation::token(control, permit, (asked.scope, &minted)).await?;
             (given, (connection::MINTED, minted.as_str()))
         }
         Some(key) => return Err(refused(&format!("there is no resolver `{key}`"))),
-        None if wanted.secret_type == ACCESS => {
-            (managed::token(control, &permit).await?, (ACCESS, ""))
+        None if asked.secret_type == ACCESS => {
+            (managed::token(control, permit).await?, (ACCESS, ""))
         }
         None => {
-            let slot = (wanted.secret_type.as_str(), wanted.slot_key.as_deref().unwrap_or(""));
-            (secret(control, &permit, slot).await?, slot)
+            let slot = (asked.secret_type, asked.slot_key);
+            (secret(control, permit, slot).await?, slot)
         }
     };
-    note_use(control, (&permit, slot)).await;
+    note_use(control, (permit, slot)).await;
     Ok(credential)
 }
 

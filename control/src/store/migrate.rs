@@ -8,7 +8,7 @@ use super::database::{Access, Database, Transaction, fetch_optional};
 use crate::values;
 
 /// Steps in order; the first has version 1. `{bytes}` is how the database spells bytes.
-const STEPS: [(&str, &str); 11] = [
+const STEPS: [(&str, &str); 12] = [
     ("core", include_str!("migrations/0001_core.sql")),
     ("oauth", include_str!("migrations/0002_oauth.sql")),
     ("api", include_str!("migrations/0003_api.sql")),
@@ -20,6 +20,7 @@ const STEPS: [(&str, &str); 11] = [
     ("setup", include_str!("migrations/0009_setup.sql")),
     ("sandbox tokens", include_str!("migrations/0010_sandbox_tokens.sql")),
     ("placeholder keys", include_str!("migrations/0011_placeholder_keys.sql")),
+    ("inbox", include_str!("migrations/0012_inbox.sql")),
 ];
 
 /// What a migration did.

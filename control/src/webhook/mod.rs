@@ -13,6 +13,7 @@ pub mod delivery;
 pub mod endpoint;
 pub mod event;
 pub mod filter;
+pub mod inbox;
 mod ingest;
 mod metrics;
 mod options;
@@ -20,12 +21,14 @@ pub mod path;
 pub mod process;
 pub mod queue;
 pub mod receive;
+mod refresh;
 pub mod rule;
 pub mod template;
 pub mod trigger;
 mod worker;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::Notify;
 
@@ -36,6 +39,8 @@ pub use metrics::WebhookMetrics;
 pub use options::{OPTION, WebhookOptions};
 pub use worker::Worker;
 
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
+
 /// What the parts of a process share about webhooks. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Webhooks {
@@ -45,6 +50,8 @@ pub struct Webhooks {
     pub(crate) outbound: Result<Outbound, OutboundError>,
     events_wake: Arc<Notify>,
     deliveries_wake: Arc<Notify>,
+    refreshes_wake: Arc<Notify>,
+    inbox_wake: Arc<Notify>,
 }
 
 impl Webhooks {
@@ -58,6 +65,8 @@ impl Webhooks {
             outbound: Outbound::new(reach),
             events_wake: Arc::default(),
             deliveries_wake: Arc::default(),
+            refreshes_wake: Arc::default(),
+            inbox_wake: Arc::default(),
         })
     }
 
@@ -65,5 +74,17 @@ impl Webhooks {
     pub fn wake(&self) {
         self.events_wake.notify_one();
         self.deliveries_wake.notify_one();
+        self.refreshes_wake.notify_one();
+        self.inbox_wake.notify_waiters();
+    }
+
+    /// Somebody may have got something, or another process may have given it.
+    pub(crate) async fn something_for_sandboxes(&self) {
+        // What another process writes wakes nobody here.
+        let look_again = tokio::time::sleep(LOOK_AGAIN);
+        tokio::select! {
+            () = self.inbox_wake.notified() => {}
+            () = look_again => {}
+        }
     }
 }

@@ -7,9 +7,11 @@ use serde_json::{Value as Json, json};
 
 use super::delivery::{self, NewDelivery};
 use super::event::{self, WebhookEvent};
+use super::inbox::{self, NewMessage, Recipient};
 use super::queue::{self, Claimed};
 use super::rule::{Action, Rule};
-use super::{endpoint, trigger};
+use super::template::Template;
+use super::{endpoint, refresh, trigger};
 use crate::change;
 use crate::clock::rfc3339;
 use crate::credentials::Plaintext;
@@ -27,6 +29,10 @@ pub(super) const ACTOR: &str = "webhooks";
 pub struct Outcome {
     event: WebhookEvent,
     deliveries: Vec<Due>,
+    /// For sandboxes.
+    messages: Vec<Message>,
+    /// Triggers that want its connection's resources asked for anew.
+    refreshes: Vec<String>,
     /// Why its connection is no longer used.
     connection_error: Option<String>,
     /// Triggers that did nothing, with the reason.
@@ -38,6 +44,14 @@ pub struct Outcome {
 struct Due {
     trigger: String,
     endpoint: String,
+    body: Plaintext,
+}
+
+/// Something that a trigger puts where sandboxes find it.
+#[derive(Debug)]
+struct Message {
+    trigger: String,
+    recipient: Recipient,
     body: Plaintext,
 }
 
@@ -58,8 +72,14 @@ pub async fn outcome(control: &Control, job: &Claimed) -> Result<Option<Outcome>
     let connection_error = effect.map(|effect| match effect {
         EventEffect::ConnectionError => format!("the provider said `{}`", event.event_type),
     });
-    let mut outcome =
-        Outcome { event, deliveries: Vec::new(), connection_error, failed: Vec::new() };
+    let mut outcome = Outcome {
+        event,
+        deliveries: Vec::new(),
+        messages: Vec::new(),
+        refreshes: Vec::new(),
+        connection_error,
+        failed: Vec::new(),
+    };
     for trigger in triggers {
         outcome.add(&trigger.id, &Rule::parse(&trigger.rule).ok(), &document);
     }
@@ -77,19 +97,35 @@ impl Outcome {
         }
         match &rule.action {
             Action::ConnectionError { reason } => self.connection_error = Some(reason.clone()),
+            Action::RefreshResources => self.refreshes.push(trigger.to_owned()),
             Action::Deliver { endpoint, template } => {
-                let data = match template {
-                    Some(template) => template.fill(document),
-                    None => Ok(envelope(&self.event, document)),
-                };
-                match data {
-                    Ok(data) => self.deliveries.push(Due {
-                        trigger: trigger.to_owned(),
-                        endpoint: endpoint.clone(),
-                        body: Plaintext::new(data.to_string().into_bytes()),
-                    }),
-                    Err(error) => self.failed.push((trigger.to_owned(), error.to_string())),
-                }
+                let Some(body) = self.body(trigger, (template.as_ref(), document)) else { return };
+                let (trigger, endpoint) = (trigger.to_owned(), endpoint.clone());
+                self.deliveries.push(Due { trigger, endpoint, body });
+            }
+            Action::Sandbox { recipient, template } => {
+                let Some(body) = self.body(trigger, (template.as_ref(), document)) else { return };
+                let (trigger, recipient) = (trigger.to_owned(), recipient.clone());
+                self.messages.push(Message { trigger, recipient, body });
+            }
+        }
+    }
+
+    /// What is said of the event; `None`: the template does not fit, and that is noted.
+    fn body(
+        &mut self,
+        trigger: &str,
+        (template, document): (Option<&Template>, &Json),
+    ) -> Option<Plaintext> {
+        let data = match template {
+            Some(template) => template.fill(document),
+            None => Ok(envelope(&self.event, document)),
+        };
+        match data {
+            Ok(data) => Some(Plaintext::new(data.to_string().into_bytes())),
+            Err(error) => {
+                self.failed.push((trigger.to_owned(), error.to_string()));
+                None
             }
         }
     }
@@ -146,6 +182,29 @@ impl Outcome {
     }
 }
 
+async fn write_for_sandboxes(
+    transaction: &mut dyn Transaction,
+    control: &Control,
+    (act, outcome): (&Act, &Outcome),
+) -> Result<(), DomainError> {
+    let event = &outcome.event;
+    for Message { trigger, recipient, body } in &outcome.messages {
+        let new = NewMessage {
+            organisation: &event.organisation,
+            event: &event.id,
+            trigger,
+            round: event.round,
+            sequence: event.sequence,
+            body,
+        };
+        let missed = inbox::add(transaction, (act, &control.vault), (recipient, new)).await?;
+        if let Some(why) = missed {
+            trigger::note_error(transaction, (trigger, why)).await?;
+        }
+    }
+    Ok(())
+}
+
 async fn write(
     transaction: &mut dyn Transaction,
     control: &Control,
@@ -180,6 +239,10 @@ async fn write(
             body: &due.body,
         };
         delivery::add(transaction, (&act, &control.vault), new).await?;
+    }
+    write_for_sandboxes(transaction, control, (&act, outcome)).await?;
+    for trigger in &outcome.refreshes {
+        refresh::add(transaction, &act, (event, trigger)).await?;
     }
     for (trigger, error) in &outcome.failed {
         trigger::note_error(transaction, (trigger, error)).await?;

@@ -29,6 +29,8 @@ pub enum JobKind {
     Event,
     /// A delivery to an endpoint.
     Delivery,
+    /// A connection's resources, asked for anew.
+    Refresh,
 }
 
 impl JobKind {
@@ -36,11 +38,12 @@ impl JobKind {
         match self {
             Self::Event => "event",
             Self::Delivery => "delivery",
+            Self::Refresh => "refresh",
         }
     }
 
     fn parse(text: &str) -> Result<Self, StoreError> {
-        let kinds = [Self::Event, Self::Delivery];
+        let kinds = [Self::Event, Self::Delivery, Self::Refresh];
         kinds.into_iter().find(|kind| kind.as_str() == text).ok_or(StoreError::Shape)
     }
 }

@@ -4,6 +4,7 @@
 use serde_json::{Map, Value as Json};
 
 use super::filter::Filter;
+use super::inbox::Recipient;
 use super::template::Template;
 use crate::domain::Issue;
 
@@ -25,6 +26,10 @@ pub struct Rule {
 pub enum Action {
     /// It is sent to an endpoint.
     Deliver { endpoint: String, template: Option<Template> },
+    /// It is put where sandboxes find it.
+    Sandbox { recipient: Recipient, template: Option<Template> },
+    /// What its connection gives access to is asked for anew.
+    RefreshResources,
     /// Its connection is no longer used.
     ConnectionError { reason: String },
 }
@@ -101,6 +106,11 @@ fn action(value: Option<&Json>, issues: &mut Vec<Issue>) -> Option<Action> {
     };
     match map.get("type").and_then(Json::as_str) {
         Some("deliver") => deliver(map, issues),
+        Some("deliverToSandbox") => to_sandbox(map, issues),
+        Some("refreshResources") => {
+            issues.extend(unknown(map, "action", &["type"]));
+            Some(Action::RefreshResources)
+        }
         Some("connectionError") => {
             issues.extend(unknown(map, "action", &["type", "reason"]));
             let fine = |text: &&str| {
@@ -114,18 +124,41 @@ fn action(value: Option<&Json>, issues: &mut Vec<Issue>) -> Option<Action> {
             reason.map(|reason| Action::ConnectionError { reason: reason.to_owned() })
         }
         Some(_) | None => {
-            wrong(issues, "action.type", "it is `deliver` or `connectionError`");
+            let message =
+                "it is `deliver`, `deliverToSandbox`, `refreshResources` or `connectionError`";
+            wrong(issues, "action.type", message);
             None
         }
     }
 }
 
+fn template(map: &Map<String, Json>, issues: &mut Vec<Issue>) -> Option<Template> {
+    let template = map.get("template").filter(|template| !template.is_null());
+    template.and_then(|template| {
+        Template::parse(template, "action.template").map_err(|found| issues.extend(found)).ok()
+    })
+}
+
+fn to_sandbox(map: &Map<String, Json>, issues: &mut Vec<Issue>) -> Option<Action> {
+    issues.extend(unknown(map, "action", &["type", "sandboxId", "profileId", "template"]));
+    let template = template(map, issues);
+    let id = |name: &str| map.get(name).filter(|id| !id.is_null()).map(Json::as_str);
+    let recipient = match (id("sandboxId"), id("profileId")) {
+        (Some(Some(id)), None) => Recipient::Sandbox(id.to_owned()),
+        (None, Some(Some(id))) => Recipient::Profile(id.to_owned()),
+        _ => {
+            let message =
+                "it has the id of a sandbox in `sandboxId`, or of a profile in `profileId`";
+            wrong(issues, "action.sandboxId", message);
+            return None;
+        }
+    };
+    Some(Action::Sandbox { recipient, template })
+}
+
 fn deliver(map: &Map<String, Json>, issues: &mut Vec<Issue>) -> Option<Action> {
     issues.extend(unknown(map, "action", &["type", "endpointId", "template"]));
-    let template = map.get("template").filter(|template| !template.is_null());
-    let template = template.and_then(|template| {
-        Template::parse(template, "action.template").map_err(|found| issues.extend(found)).ok()
-    });
+    let template = template(map, issues);
     let Some(endpoint) = map.get("endpointId").and_then(Json::as_str) else {
         wrong(issues, "action.endpointId", "`endpointId` is the id of an endpoint");
         return None;
@@ -190,6 +223,13 @@ mod tests {
             (json!({ "type": "connectionError" }), "action.reason"),
             (json!({ "type": "connectionError", "reason": "" }), "action.reason"),
             (json!({ "type": "deliver", "endpointId": 1 }), "action.endpointId"),
+            (json!({ "type": "deliverToSandbox" }), "action.sandboxId"),
+            (json!({ "type": "deliverToSandbox", "sandboxId": 1 }), "action.sandboxId"),
+            (
+                json!({ "type": "deliverToSandbox", "sandboxId": "a", "profileId": "b" }),
+                "action.sandboxId",
+            ),
+            (json!({ "type": "refreshResources", "kind": "x" }), "action.kind"),
         ] {
             let issues = parsed(&json!({ "action": action })).unwrap_err();
             assert_eq!(issues[0].field, field, "{action}");

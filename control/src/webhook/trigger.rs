@@ -3,11 +3,12 @@
 use serde_json::{Map, Value as Json, json};
 
 use super::endpoint;
+use super::inbox::Recipient;
 use super::rule::{Action, Rule};
 use crate::domain::audit::{self, Change};
 use crate::domain::connection::{self, Of};
 use crate::domain::target::check_revision;
-use crate::domain::{Act, DomainError, Fault, Issue, Page, PageOf, check};
+use crate::domain::{Act, DomainError, Fault, Issue, Page, PageOf, check, profile, sandbox};
 use crate::id::IdKind;
 use crate::store::{Row, StoreError, Transaction, fetch_optional};
 use crate::values;
@@ -62,21 +63,32 @@ async fn check_wanted(
     let absent = |field: &str, what: &str| {
         Issue::new("NOT_FOUND", field, format!("there is no such {what}"))
     };
-    if let Action::Deliver { endpoint, .. } = &rule.action {
-        match endpoint::find(transaction, (organisation, endpoint)).await {
-            Ok(_) => {}
-            Err(error) if error.fault == Fault::NotFound => {
-                issues.push(absent("action.endpointId", "endpoint"));
-            }
-            Err(error) => return Err(error),
+    let named = match &rule.action {
+        Action::Deliver { endpoint, .. } => {
+            let found = endpoint::find(transaction, (organisation, endpoint)).await.map(drop);
+            Some((found, "action.endpointId", "endpoint"))
         }
-    }
-    if let Some(id) = wanted.connection {
-        match connection::find(transaction, Of { organisation, id }).await {
-            Ok(_) => {}
-            Err(error) if error.fault == Fault::NotFound => {
-                issues.push(absent("connectionId", "connection"));
-            }
+        Action::Sandbox { recipient: Recipient::Sandbox(id), .. } => {
+            let found = sandbox::find(transaction, (organisation, id)).await.map(drop);
+            Some((found, "action.sandboxId", "sandbox"))
+        }
+        Action::Sandbox { recipient: Recipient::Profile(id), .. } => {
+            let found = profile::find(transaction, (organisation, id)).await.map(drop);
+            Some((found, "action.profileId", "profile"))
+        }
+        Action::RefreshResources | Action::ConnectionError { .. } => None,
+    };
+    let of = match wanted.connection {
+        Some(id) => {
+            let found = connection::find(transaction, Of { organisation, id }).await.map(drop);
+            Some((found, "connectionId", "connection"))
+        }
+        None => None,
+    };
+    for (found, field, what) in named.into_iter().chain(of) {
+        match found {
+            Ok(()) => {}
+            Err(error) if error.fault == Fault::NotFound => issues.push(absent(field, what)),
             Err(error) => return Err(error),
         }
     }

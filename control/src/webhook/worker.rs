@@ -7,7 +7,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::queue::{self, Claimed, JobKind};
-use super::{attempt, content, process};
+use super::{attempt, content, inbox, process, refresh};
 use crate::domain::{DomainError, Fault};
 use crate::service::Control;
 use crate::store::Access;
@@ -18,6 +18,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 const PURGE_EVERY: Duration = Duration::from_secs(3600);
 const EVENTS_AT_ONCE: usize = 64;
 const DELIVERIES_AT_ONCE: usize = 64;
+/// Each of them may take as long as a provider needs: within a claim, all of them must be done.
+const REFRESHES_AT_ONCE: usize = 1;
 
 /// Works on what is due. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -32,7 +34,7 @@ impl Worker {
 
     /// Works until the task that runs this is dropped.
     pub async fn run(self) {
-        tokio::join!(self.all_events(), self.all_deliveries(), self.purges());
+        tokio::join!(self.all_events(), self.all_deliveries(), self.all_refreshes(), self.purges());
     }
 
     /// Works out what follows from events that are due. How many.
@@ -93,6 +95,19 @@ impl Worker {
         }
     }
 
+    /// Asks for resources anew where that is due, one after the other. How many.
+    pub async fn refreshes(&self) -> Result<usize, DomainError> {
+        let now_ms = self.control.clock.now_ms();
+        let most = (now_ms, REFRESHES_AT_ONCE);
+        let claimed = queue::claim(&self.control.store, JobKind::Refresh, most).await?;
+        let count = claimed.len();
+        for job in claimed {
+            let refreshed = refresh::work(&self.control, &job).await;
+            self.put_off(&job, refreshed).await?;
+        }
+        Ok(count)
+    }
+
     /// Puts a job off that failed because of us.
     async fn put_off(
         &self,
@@ -151,6 +166,13 @@ impl Worker {
         }
     }
 
+    async fn all_refreshes(&self) {
+        loop {
+            let worked = self.refreshes().await;
+            self.pause(worked, &self.control.webhooks.refreshes_wake).await;
+        }
+    }
+
     /// Until there may be something to do.
     async fn pause(&self, worked: Result<usize, DomainError>, wake: &tokio::sync::Notify) {
         match worked {
@@ -170,6 +192,10 @@ impl Worker {
                 Ok(0) => {}
                 Ok(purged) => tracing::info!(purged, "old contents of webhooks were deleted"),
                 Err(error) => tracing::warn!(code = error.code, "old contents were not deleted"),
+            }
+            let purged = inbox::purge(&self.control.store, self.control.clock.now_ms()).await;
+            if let Err(error) = purged {
+                tracing::warn!(code = error.code, "what waited for sandboxes was not deleted");
             }
             tokio::time::sleep(PURGE_EVERY).await;
         }

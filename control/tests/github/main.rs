@@ -10,6 +10,8 @@
 #[expect(dead_code, reason = "every test file uses its part of the scene")]
 #[path = "../scene/mod.rs"]
 mod scene;
+#[path = "../secure/mod.rs"]
+mod secure;
 mod server;
 #[path = "../world/mod.rs"]
 mod world;
@@ -29,6 +31,7 @@ on_both_databases!(
     a_token_is_kept_for_its_scope_until_it_ends,
     an_installation_that_is_gone_is_seen_to_be,
     an_app_that_cannot_finish_does_not_begin,
+    pages_are_read_with_a_token_for_that_repository_alone,
 );
 
 const CONNECTIONS: &str = "/v1/integration/connections";
@@ -346,4 +349,18 @@ async fn an_app_that_cannot_finish_does_not_begin(world: World) {
     body["secrets"]["clientSecret"] = Value::Null;
     scene.api.put("/v1/integration/targets/github", body).await.expect(200);
     start().await.refused(409, "target_incomplete");
+}
+
+async fn pages_are_read_with_a_token_for_that_repository_alone(world: World) {
+    let scene = Scene::new(world).await;
+    let connection = scene.complete("ada", 7).await.expect(201).get("id");
+    scene.sandbox(&connection, json!({ "repositories": ["octo/app"] })).await;
+    let organisation =
+        scene.api.get("/v1/organisations").await.expect(200).body["items"][0]["id"].clone();
+    let path = format!("/api/v1/projects/{}/planning/pages", organisation.as_str().unwrap());
+    let listed = scene.api.get(&path).await.expect(200).body;
+    assert_eq!(listed["items"][0]["path"], "README.md", "{listed}");
+    let permissions = json!({ "contents": "read", "metadata": "read" });
+    let expected = json!({ "repositories": ["app"], "permissions": permissions });
+    assert_eq!(scene.asked(), [expected]);
 }

@@ -8,8 +8,6 @@
 )]
 
 use std::collections::BTreeMap;
-use std::io;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use aws_lc_rs::encoding::AsDer;
@@ -19,15 +17,12 @@ use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::serve::Listener;
 use axum::{Json, Router};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
-use tokio::net::{TcpListener, TcpStream};
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::server::TlsStream;
 
+use crate::secure::{self, Secure};
 use crate::world::NOW;
 
 pub(crate) const APP: &str = "12345";
@@ -79,59 +74,16 @@ pub(crate) async fn start() -> GitHub {
         .route("/api/v3/user/installations", get(seen))
         .route("/api/v3/app/installations/{id}", get(installation))
         .route("/api/v3/app/installations/{id}/access_tokens", post(token))
+        .route("/api/v3/repos/octo/app", get(repository))
+        .route("/api/v3/repos/octo/app/git/trees/main", get(tree))
+        .route("/api/v3/installation/repositories", get(repositories))
         .with_state(Server { known: Arc::clone(&known), public });
-    let (ca_pem, acceptor) = identity();
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let port = listener.local_addr().expect("an address").port();
-    tokio::spawn(async move { axum::serve(Tls { listener, acceptor }, router).await });
-    GitHub { known, url: format!("https://localhost:{port}"), ca_pem, key_pems }
+    let Secure { url, ca_pem } = secure::serve(router).await;
+    GitHub { known, url, ca_pem, key_pems }
 }
 
 fn pem(label: &str, der: &[u8]) -> String {
     format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", STANDARD.encode(der))
-}
-
-fn identity() -> (String, TlsAcceptor) {
-    let key = rcgen::KeyPair::generate().expect("a key");
-    let mut parameters = rcgen::CertificateParams::new(Vec::new()).expect("parameters");
-    parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-    let authority = rcgen::CertifiedIssuer::self_signed(parameters, key).expect("an authority");
-    let leaf_key = rcgen::KeyPair::generate().expect("a key");
-    let names = vec!["localhost".to_owned()];
-    let parameters = rcgen::CertificateParams::new(names).expect("parameters");
-    let leaf = parameters.signed_by(&leaf_key, &authority).expect("a certificate");
-    let key = rustls_pki_types::PrivateKeyDer::try_from(leaf_key.serialize_der()).expect("a key");
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .expect("versions")
-        .with_no_client_auth()
-        .with_single_cert(vec![leaf.der().clone()], key)
-        .expect("a configuration");
-    (authority.pem(), TlsAcceptor::from(Arc::new(config)))
-}
-
-struct Tls {
-    listener: TcpListener,
-    acceptor: TlsAcceptor,
-}
-
-impl Listener for Tls {
-    type Io = TlsStream<TcpStream>;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
-        loop {
-            let Ok((stream, address)) = self.listener.accept().await else { continue };
-            if let Ok(stream) = self.acceptor.accept(stream).await {
-                return (stream, address);
-            }
-        }
-    }
-
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
-    }
 }
 
 fn refused(status: u16, message: &str) -> Response {
@@ -249,4 +201,33 @@ async fn token(
     let expires = sallygate_control::clock::rfc3339((known.now + 3600) * 1000);
     let token = format!("ghs_{:036}", known.tokens);
     (StatusCode::CREATED, Json(json!({ "token": token, "expires_at": expires }))).into_response()
+}
+
+/// Whether it is a token of an installation.
+fn is_installed(headers: &HeaderMap) -> bool {
+    bearer(headers).is_some_and(|token| token.starts_with("ghs_"))
+}
+
+async fn repository(headers: HeaderMap) -> Response {
+    if !is_installed(&headers) {
+        return refused(401, "Bad credentials");
+    }
+    Json(json!({ "full_name": "octo/app", "default_branch": "main" })).into_response()
+}
+
+async fn tree(headers: HeaderMap) -> Response {
+    if !is_installed(&headers) {
+        return refused(401, "Bad credentials");
+    }
+    let sha = "ce013625030ba8dba906f756967f9e9ca394464a";
+    let readme = json!({ "path": "README.md", "mode": "100644", "type": "blob", "sha": sha });
+    Json(json!({ "sha": sha, "tree": [readme], "truncated": false })).into_response()
+}
+
+async fn repositories(headers: HeaderMap) -> Response {
+    if !is_installed(&headers) {
+        return refused(401, "Bad credentials");
+    }
+    let one = |name: &str| json!({ "id": 1, "name": name, "full_name": format!("octo/{name}") });
+    Json(json!({ "total_count": 2, "repositories": [one("app"), one("web")] })).into_response()
 }

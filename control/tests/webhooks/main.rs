@@ -6,6 +6,7 @@
 )]
 
 mod faults;
+mod inbox;
 mod incoming;
 #[path = "../killed/mod.rs"]
 mod killed;

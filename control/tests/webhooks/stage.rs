@@ -132,6 +132,20 @@ impl Stage {
         (endpoint, secret)
     }
 
+    /// Puts more of what is in the only inbox into it, as often.
+    pub(crate) async fn fill_inbox(&self, times: i64) {
+        let mut transaction = self.api.control.store.begin(Access::Locking).await.expect("a store");
+        for n in 0..times {
+            let sql = "INSERT INTO sandbox_events (id, organisation_id, sandbox_id, event_id, \
+                       trigger_id, round, sequence, created_at) SELECT $1, organisation_id, \
+                       sandbox_id, event_id, $1, round, sequence, created_at FROM sandbox_events \
+                       WHERE id NOT LIKE 'filled-%'";
+            let values = sallygate_control::values![format!("filled-{n}")];
+            transaction.execute(sql, values).await.expect("it is written");
+        }
+        transaction.commit().await.expect("it is kept");
+    }
+
     pub(crate) async fn count(&self, sql: &'static str) -> i64 {
         let mut transaction = self.api.control.store.begin(Access::Read).await.expect("a store");
         let row = fetch_optional(&mut *transaction, sql, Vec::new()).await.expect("an answer");

@@ -8,6 +8,7 @@ use serde_json::{Value as Json, json};
 use toml_edit::{Document, Item, Table, Value};
 
 use super::docs;
+use crate::configuration::{Given, Overrides};
 use crate::exit::{Failure, Outcome, failed};
 use crate::place::Place;
 use crate::print::Format;
@@ -36,6 +37,8 @@ struct Setting {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Origin {
     Environment,
+    /// The variable that stands over the file.
+    Variable(String),
     /// The line of the file.
     Line(usize),
     Default,
@@ -49,8 +52,9 @@ pub(super) fn run(options: &Options) -> Outcome {
     }
     let text = std::fs::read_to_string(&path)
         .map_err(|error| failed(format_args!("`{}`: {error}", path.display())))?;
+    let (overrides, _) = Overrides::of_environment();
     let mut settings = of_environment();
-    settings.extend(of_file(&text)?);
+    settings.extend(over(of_file(&text)?, overrides.given()));
     let said: Vec<String> = settings.iter().map(|setting| setting.key.clone()).collect();
     settings.extend(defaults(&said));
     match options.output {
@@ -71,8 +75,9 @@ pub(super) fn run(options: &Options) -> Outcome {
 
 impl Setting {
     fn origin(&self, path: &Path) -> String {
-        match self.origin {
+        match &self.origin {
             Origin::Environment => "environment".to_owned(),
+            Origin::Variable(name) => format!("environment {name}"),
             Origin::Line(line) => format!("{}:{line}", path.display()),
             Origin::Default => "default".to_owned(),
         }
@@ -93,6 +98,20 @@ fn of_environment() -> Vec<Setting> {
     set.filter(|setting| setting.key != "PATH").collect()
 }
 
+/// What the file says, with what stands over it.
+fn over(mut settings: Vec<Setting>, given: &[Given]) -> Vec<Setting> {
+    for Given { variable, setting, value } in given {
+        let key = format!("{}.{}", setting.table, setting.key);
+        let (value, origin) = (format!("{value:?}"), Origin::Variable(variable.clone()));
+        let new = Setting { key, value, origin };
+        match settings.iter_mut().find(|known| known.key == new.key) {
+            Some(known) => *known = new,
+            None => settings.push(new),
+        }
+    }
+    settings
+}
+
 /// Every value of the file, in its order.
 fn of_file(text: &str) -> Result<Vec<Setting>, Failure> {
     let document = Document::parse(text).map_err(|error| failed(error.message()))?;
@@ -100,7 +119,7 @@ fn of_file(text: &str) -> Result<Vec<Setting>, Failure> {
     table(("", text), document.as_table(), &mut settings);
     settings.sort_by_key(|setting| match setting.origin {
         Origin::Line(line) => line,
-        Origin::Environment | Origin::Default => 0,
+        Origin::Environment | Origin::Variable(_) | Origin::Default => 0,
     });
     Ok(settings)
 }
@@ -157,6 +176,8 @@ fn defaults(said: &[String]) -> Vec<Setting> {
 
 #[cfg(test)]
 mod tests {
+    use sallygate_control::variables::SETTINGS;
+
     use super::*;
 
     const FILE: &str = "data_dir = \".\"\n\n[proxy]\n# where\nlisten = [\n  \"127.0.0.1:1\",\n  \
@@ -180,6 +201,25 @@ mod tests {
                 ("control.listen", "\"127.0.0.1:3\"", Origin::Line(13)),
             ]
         );
+    }
+
+    #[test]
+    fn what_a_variable_says_stands_over_the_file() {
+        let given = |table: &'static str, key: &'static str| {
+            let setting = SETTINGS.iter().find(|s| s.table == table && s.key == key).unwrap();
+            Given { variable: setting.variable(), setting: *setting, value: "x".to_owned() }
+        };
+        let given = [given("control", "listen"), given("admin", "listen")];
+        let settings = over(of_file(FILE).unwrap(), &given);
+        let shown = |key: &str| {
+            let found: Vec<_> = settings.iter().filter(|setting| setting.key == key).collect();
+            assert_eq!(found.len(), 1);
+            (found[0].value.clone(), found[0].origin(Path::new("c.toml")))
+        };
+        let of = |name: &str| ("\"x\"".to_owned(), format!("environment {name}"));
+        assert_eq!(shown("control.listen"), of("SALLYGATE_CONTROL__LISTEN"));
+        assert_eq!(shown("admin.listen"), of("SALLYGATE_ADMIN__LISTEN"));
+        assert_eq!(shown("data_dir").1, "c.toml:1");
     }
 
     #[test]

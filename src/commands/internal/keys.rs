@@ -50,6 +50,7 @@ pub(crate) const CONFIGURATION: &[Section] = &[
             key("admin", "table", "", "The listener for the operator"),
             key("control", "table", "", "The control service, when it runs in this process"),
             key("oidc", "table", "", "How people sign in at the control service"),
+            key("webhooks", "table", "", "What the control service may deliver to"),
             key("tls", "table", "", "The interception authority"),
             key("limits", "table", "", "See [limits](limits.md)"),
             key("audit", "table", "", "The record"),
@@ -168,6 +169,24 @@ pub(crate) const CONFIGURATION: &[Section] = &[
                 "What such people may do",
             ),
             key("organisation", "id", "", "Where; needed for every role but `operator`"),
+        ],
+    },
+    Section {
+        title: "[webhooks]",
+        about: "Where the control service's deliveries may go besides public addresses. Certificates are always verified, and redirects never followed.",
+        keys: &[
+            key(
+                "ca_file",
+                "path",
+                "",
+                "Authorities that are trusted for endpoints besides the system's, PEM",
+            ),
+            key(
+                "allow_ranges",
+                "list",
+                "`[]`",
+                "Address ranges that are not public, where endpoints may be",
+            ),
         ],
     },
     Section {

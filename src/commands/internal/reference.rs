@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::CommandFactory;
 use sallygate_compiler::diagnostic::{CODES, CodeSpec};
-use sallygate_control::{compatibility, contracts, variables};
+use sallygate_control::{codes, compatibility, contracts, variables};
 use sallygate_definitions::source::SourceFile;
 use sallygate_definitions::{Definition, Registry, page};
 use sallygate_proxy::limits::Limits;
@@ -54,6 +54,7 @@ pub(crate) fn run(options: &Options) -> Outcome {
 fn pages() -> Vec<(String, String)> {
     let fixed = [
         ("error-codes.md", error_codes()),
+        ("api-error-codes.md", codes::page()),
         ("diagnostic-codes.md", diagnostic_codes()),
         ("limits.md", limits()),
         ("cli.md", cli()),

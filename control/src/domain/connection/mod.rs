@@ -17,7 +17,7 @@ use serde_json::{Value as Json, json};
 
 use super::audit::{self, Change};
 use super::target::check_revision;
-use super::{Act, DomainError, Page, PageOf, check};
+use super::{Act, DomainError, Page, PageOf, check, resource};
 use crate::credentials::Vault;
 use crate::store::{Row, StoreError, Topic, Transaction, fetch_optional, tell};
 use crate::values;
@@ -214,6 +214,7 @@ pub async fn delete(
     installed::release(transaction, of.id).await?;
     let sql = "DELETE FROM credentials WHERE connection_id = $1";
     transaction.execute(sql, values![of.id]).await?;
+    resource::forget(transaction, of.id).await?;
     let sql = "UPDATE connections SET status = 'revoked', deleted_at = $2, updated_at = $2, \
                revision = revision + 1 WHERE id = $1";
     transaction.execute(sql, values![of.id, act.now_ms]).await?;
