@@ -337,6 +337,44 @@ fn builtin_definitions_become_plans() {
     assert!(kinds.contains(&"basic") && kinds.contains(&"bearer"), "{kinds:?}");
 }
 
+#[test]
+fn what_answers_cost_is_in_the_plan_of_routes_that_have_answers_and_of_no_others() {
+    let mut snapshot = Snapshot::default();
+    let mut target = Target::new("openai::openai-default");
+    target.config = json!({"prices": [
+        {"model": "m", "inputMicrosPerMillion": 7, "outputMicrosPerMillion": 9}]});
+    snapshot.targets.insert("llm".to_owned(), target);
+    let connection = Connection::new("llm", Some("api-key".to_owned()));
+    snapshot.connections.insert("con".to_owned(), connection);
+    for (id, config) in [("free", json!({})), ("kept", json!({"budgetMicros": 5}))] {
+        snapshot.profile.bindings.push(Binding::new(id, "con", config));
+    }
+    let own = json!({"name": "own", "match": {"hosts": [], "paths": ["/audio/**"]}});
+    let routes = [json!("unpriced"), own].map(|route| serde_json::from_value(route).unwrap());
+    snapshot.profile.bindings[1].routes = Some(routes.to_vec());
+    snapshot.profile.id = "sbp_1".to_owned();
+    let compiled = compile(&snapshot, &Registry::builtin());
+    assert!(!compiled.diagnostics.has_errors(), "{}", compiled.diagnostics);
+    let plan = compiled.plan.unwrap();
+    let route = |id: &str| plan.egress_routes.iter().find(|route| route.route_id == id).unwrap();
+    let api = route("free/api");
+    let usage = api.usage.as_ref().unwrap();
+    assert_eq!((usage.connection_id.as_str(), &api.limits.spend), ("con", &None));
+    let price = &usage.prices[0];
+    assert_eq!(
+        (price.cached_input_micros_per_million, price.cache_write_micros_per_million),
+        (7, 7),
+        "what has no price of its own costs what input costs"
+    );
+    assert!(route("free/administration").usage.is_none());
+    let denied = route("kept/unpriced");
+    assert!(denied.usage.is_none() && denied.limits.spend.is_none());
+    let own = route("kept/own");
+    let spend = own.limits.spend.as_ref().unwrap();
+    assert_eq!((spend.limit_micros, spend.assumed_micros), (5, 1_000_000));
+    assert!(spend.prices.is_empty() && own.usage == api.usage);
+}
+
 /// A profile with something of everything, right or with mistakes in it.
 #[expect(clippy::unwrap_used, reason = "the tests write what can be read")]
 fn everything(mistakes: bool) -> Snapshot {

@@ -12,10 +12,11 @@ use sallygate_compiler::block::{
 use sallygate_compiler::canonical::Scheme;
 use sallygate_compiler::plan::{
     Action, AgentRuntime, Artifact, Assertion, Clear, Condition, CredentialOnly,
-    CredentialReference, Image, Injection, InjectionKind, InstallCommand, Limits, Match, Period,
-    Placeholder, Plan, PresignedUrls, Price, Rate, Readiness, Route, RuntimeClient,
-    RuntimeEndpoint, RuntimeFile, RuntimeProcess, SCHEMA_VERSION, Signing, Spend, StopPolicy,
-    Timeouts, Unmatched, Upstream, Uses, WorkspaceSource, schema,
+    CredentialReference, Image, Injection, InjectionKind, InstallCommand, Limits, Match,
+    ModelPrice, Period, Placeholder, Plan, PresignedUrls, Price, Rate, Readiness, Route,
+    RuntimeClient, RuntimeEndpoint, RuntimeFile, RuntimeProcess, SCHEMA_VERSION, Signing, Spend,
+    StopPolicy, Timeouts, TokenKind, Tokens, Unmatched, Upstream, Usage, Uses, WorkspaceSource,
+    schema,
 };
 use sallygate_definitions::contract::injection::PlaceholderPlace;
 use serde_json::{Value, json};
@@ -95,6 +96,27 @@ fn limits() -> impl Strategy<Value = Limits> {
     )
 }
 
+fn usage() -> Usage {
+    let pointers = || vec!["/usage/in".to_owned()];
+    let tokens = |kind, within| Tokens { kind, pointers: pointers(), within };
+    Usage {
+        connection_id: "c".into(),
+        methods: vec!["POST".into()],
+        model: vec!["/model".into()],
+        tokens: vec![
+            tokens(TokenKind::Input, None),
+            tokens(TokenKind::CachedInput, Some(TokenKind::Input)),
+        ],
+        prices: vec![ModelPrice {
+            model: "m*".into(),
+            input_micros_per_million: 1,
+            cached_input_micros_per_million: 2,
+            cache_write_micros_per_million: 3,
+            output_micros_per_million: 4,
+        }],
+    }
+}
+
 fn injection() -> impl Strategy<Value = Injection> {
     let kinds = vec![
         InjectionKind::Bearer,
@@ -165,6 +187,7 @@ fn route() -> impl Strategy<Value = Route> {
                     cookies: names("session"),
                 },
                 limits,
+                usage: full.then(usage),
                 timeouts: Timeouts {
                     first_byte_ms: full.then_some(9),
                     approval_ms: full.then_some(8),

@@ -50,6 +50,7 @@ fn route(id: usize, action: Action, wanted: Match) -> Route {
         inject: Vec::new(),
         clear: Clear::default(),
         limits: Limits::default(),
+        usage: None,
         timeouts: Timeouts::default(),
     }
 }

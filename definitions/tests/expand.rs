@@ -5,7 +5,8 @@ use std::sync::LazyLock;
 
 use proptest::prelude::*;
 use sallygate_definitions::contract::injection::Presentation;
-use sallygate_definitions::contract::route::Protocol;
+use sallygate_definitions::contract::route::{Action, Protocol};
+use sallygate_definitions::contract::usage::BudgetPeriod;
 use sallygate_definitions::expand::{ExpandedRoute, broad_grant};
 use sallygate_definitions::source::SourceFile;
 use sallygate_definitions::{Definition, Expanded, Inputs, Issue, Registry};
@@ -338,6 +339,60 @@ fn a_model_is_one_that_the_target_offers() {
     ] {
         let codes: Vec<String> = openai.codes(&binding).into_iter().map(|(code, _)| code).collect();
         assert_eq!(codes, expected, "{binding}");
+    }
+}
+
+#[test]
+fn a_budget_needs_the_prices_of_the_target_and_a_price_all_that_it_is_of() {
+    let price = json!({"model": "m*", "inputMicrosPerMillion": 1, "outputMicrosPerMillion": 2});
+    let with = |price: Value| json!({"prices": [price]});
+    let budget = json!({"budgetMicros": 5, "budgetPer": "day", "assumedMicros": 3});
+    let bound = Bound::openai(with(price.clone())).to(&budget).unwrap();
+    let usage = bound.usage.unwrap();
+    assert_eq!(usage.prices[0].cached_input_micros_per_million, None);
+    let found = usage.budget.map(|budget| (budget.limit_micros, budget.per, budget.assumed_micros));
+    assert_eq!(found, Some((5, BudgetPeriod::Day, 3)));
+    let without = Bound::openai(json!({})).to(&json!({})).unwrap();
+    assert!(without.usage.unwrap().budget.is_none(), "what is not asked for is counted only");
+    let names = |bound: &Expanded| -> Vec<String> {
+        bound.routes.iter().filter(|r| r.action == Action::Deny).map(|r| r.name.clone()).collect()
+    };
+    assert_eq!(names(&Bound::openai(json!({})).to(&json!({})).unwrap()), ["administration"]);
+    let denied = Bound::openai(with(price.clone())).to(&budget).unwrap();
+    assert_eq!(names(&denied), ["administration", "unpriced", "realtime"]);
+
+    let missing = ("openai.budget_without_prices".to_owned(), "bindingConfig.budgetMicros".into());
+    for target in [json!({}), json!({"prices": []}), json!({"models": [{"id": "m"}]})] {
+        assert_eq!(Bound::openai(target.clone()).codes(&budget), [missing.clone()], "{target}");
+    }
+    let target = Bound::openai(with(price.clone()));
+    for binding in [
+        json!({"budgetMicros": 0}),
+        json!({"budgetMicros": -1}),
+        json!({"budgetMicros": "5"}),
+        json!({"budgetMicros": 1.5}),
+        json!({"budgetMicros": 5, "budgetPer": "week"}),
+        json!({"budgetMicros": 5, "assumedMicros": 0}),
+        json!({"budgetMicros": 5, "assumedMicros": 1_000_000_000_001_i64}),
+        json!({"budget": 5}),
+    ] {
+        let codes: Vec<String> = target.codes(&binding).into_iter().map(|(code, _)| code).collect();
+        assert_eq!(codes, ["INVALID_BINDING_CONFIG"], "{binding}");
+    }
+    for (field, value) in [
+        ("model", json!("")),
+        ("model", json!(null)),
+        ("inputMicrosPerMillion", json!(-1)),
+        ("inputMicrosPerMillion", json!(0.5)),
+        ("outputMicrosPerMillion", json!(null)),
+        ("outputMicrosPerMillion", json!(1_000_000_000_001_i64)),
+        ("currency", json!("EUR")),
+    ] {
+        let mut price = price.clone();
+        price[field] = value.clone();
+        let codes = Bound::openai(with(price)).codes(&json!({}));
+        assert!(codes.iter().all(|(code, _)| code == "INVALID_TARGET_CONFIG"), "{codes:?}");
+        assert!(!codes.is_empty(), "{field} {value}");
     }
 }
 

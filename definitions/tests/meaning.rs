@@ -162,6 +162,36 @@ fn refused(cases: &[(&str, &str)]) {
     }
 }
 
+const USAGE: &str = "[usage]\nmethods = [\"POST\"]\nmodel = [\"/model\"]\ntokens = [{ kind = \"input\", pointers = [\"/usage/in\"] }, { kind = \"cachedInput\", within = \"input\", pointers = [\"/usage/c\"] }]";
+
+#[test]
+fn usage_that_nobody_could_count_is_refused_at_its_place() {
+    let route = "[[compileBinding.routes]]\nname = \"ask\"\npaths = [\"/ask\"]\nusage = true\n";
+    assert_eq!(codes(&format!("{BASE}\n{USAGE}\n{route}")), []);
+    refused(&[(route, "compileBinding.routes[1].usage")]);
+    let denied = format!("{USAGE}\n{route}action = \"deny\"");
+    refused(&[(&denied, "compileBinding.routes[1].usage")]);
+    for (part, other, field) in [
+        ("[\"POST\"]", "[]", "usage.methods"),
+        ("[\"/model\"]", "[]", "usage.model"),
+        ("\"/model\"", "\"model\"", "usage.model[0]"),
+        ("\"/usage/in\"", "\"/usage//in\"", "usage.tokens[0].pointers[0]"),
+        ("[\"/usage/in\"]", "[]", "usage.tokens[0].pointers"),
+        ("\"cachedInput\"", "\"input\"", "usage.tokens[1].kind"),
+        ("within = \"input\"", "within = \"output\"", "usage.tokens[1].within"),
+        ("within = \"input\"", "within = \"cachedInput\"", "usage.tokens[1].within"),
+    ] {
+        assert!(USAGE.contains(part), "{part}");
+        refused(&[(&USAGE.replacen(part, other, 1), field)]);
+    }
+    let budget =
+        format!("{USAGE}\n[bindingConfigSchema.properties.budgetMicros]\ntype = \"integer\"\n");
+    refused(&[
+        (&budget, "targetConfigSchema.properties.prices"),
+        (&budget, "bindingConfigSchema.properties.assumedMicros"),
+    ]);
+}
+
 #[test]
 fn what_is_added_and_does_not_fit_is_refused_at_its_place() {
     refused(&[

@@ -52,6 +52,7 @@ pub(crate) async fn serve(
         .route("/v1/sandboxes", post(mint))
         .route("/v1/sandboxes/{id}", delete(revoke))
         .route("/v1/tail", get(tail))
+        .route("/v1/usage", get(usage))
         .route("/v1/approvals", get(approvals))
         .route("/v1/approvals/{id}", post(decide))
         .layer(middleware::from_fn_with_state(state.clone(), authorize));
@@ -209,6 +210,12 @@ async fn revoke(Extract(state): Extract<State>, Path(id): Path<String>) -> Respo
     } else {
         problem(StatusCode::NOT_FOUND, "unknown_sandbox", "no session sandbox has this id")
     }
+}
+
+/// Tokens of models since the process began, by connection and by sandbox.
+async fn usage(Extract(state): Extract<State>) -> Response {
+    let usage = state.shared.meters.tally.render();
+    ([(header::CACHE_CONTROL, "no-store")], Json(usage)).into_response()
 }
 
 async fn approvals(Extract(state): Extract<State>) -> Response {

@@ -3,7 +3,9 @@
 //! Never a label: a raw host, a path, a sandbox, a user. Route ids come from plans, and the
 //! number of series per metric is capped.
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use prometheus::{
     Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
@@ -12,6 +14,8 @@ use prometheus::{
 
 /// Routes that get series of their own; the rest share `other`.
 const ROUTE_SERIES_MAX: usize = 2000;
+/// Connections that get series of their own; the rest share `other`.
+const CONNECTION_SERIES_MAX: usize = 2000;
 
 const SECONDS: &[f64] = &[
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
@@ -117,6 +121,24 @@ const PLACEHOLDER_MISUSE: MetricSpec = MetricSpec {
     labels: &["place", "owner"],
     help: "Placeholders seen where no credential comes in their place.",
 };
+const MODEL_TOKENS: MetricSpec = MetricSpec {
+    name: "sallygate_llm_tokens_total",
+    kind: MetricKind::Counter,
+    labels: &["connection", "kind"],
+    help: "Tokens that answers of models told, each under one kind.",
+};
+const MODEL_SPEND: MetricSpec = MetricSpec {
+    name: "sallygate_llm_spend_micros_total",
+    kind: MetricKind::Counter,
+    labels: &["connection"],
+    help: "What those tokens cost at the prices of the target, in millionths.",
+};
+const MODEL_ANSWERS: MetricSpec = MetricSpec {
+    name: "sallygate_llm_answers_total",
+    kind: MetricKind::Counter,
+    labels: &["connection", "result"],
+    help: "Answers where models may have run, by whether they told tokens.",
+};
 const PLAN_INFO: MetricSpec = MetricSpec {
     name: "sallygate_plan_info",
     kind: MetricKind::Gauge,
@@ -165,6 +187,7 @@ const BUILD_INFO: MetricSpec = MetricSpec {
 pub struct Metrics {
     registry: Registry,
     routes: AtomicUsize,
+    connections_named: Mutex<HashSet<String>>,
     pub(crate) requests: IntCounterVec,
     pub(crate) duration: HistogramVec,
     pub(crate) overhead: Histogram,
@@ -176,6 +199,9 @@ pub struct Metrics {
     pub(crate) credential_resolutions: IntCounterVec,
     pub(crate) rate_limited: IntCounterVec,
     pub(crate) placeholder_misuse: IntCounterVec,
+    pub(crate) model_tokens: IntCounterVec,
+    pub(crate) model_spend: IntCounterVec,
+    pub(crate) model_answers: IntCounterVec,
     pub(crate) plan_info: IntGaugeVec,
     pub(crate) plan_loaded: IntGauge,
     pub(crate) plan_compile: Histogram,
@@ -204,6 +230,9 @@ impl Metrics {
         CREDENTIAL_RESOLUTIONS,
         RATE_LIMITED,
         PLACEHOLDER_MISUSE,
+        MODEL_TOKENS,
+        MODEL_SPEND,
+        MODEL_ANSWERS,
         PLAN_INFO,
         PLAN_LOADED,
         PLAN_COMPILE,
@@ -232,6 +261,9 @@ impl Metrics {
             credential_resolutions: counters(&r, &CREDENTIAL_RESOLUTIONS)?,
             rate_limited: counters(&r, &RATE_LIMITED)?,
             placeholder_misuse: counters(&r, &PLACEHOLDER_MISUSE)?,
+            model_tokens: counters(&r, &MODEL_TOKENS)?,
+            model_spend: counters(&r, &MODEL_SPEND)?,
+            model_answers: counters(&r, &MODEL_ANSWERS)?,
             plan_info: gauges(&r, &PLAN_INFO)?,
             plan_loaded: gauge(&r, &PLAN_LOADED)?,
             plan_compile: histogram(&r, &PLAN_COMPILE)?,
@@ -239,6 +271,7 @@ impl Metrics {
             audit_queue: gauge(&r, &AUDIT_QUEUE)?,
             connections: gauge(&r, &CONNECTIONS)?,
             routes: AtomicUsize::new(0),
+            connections_named: Mutex::default(),
             registry: r,
         })
     }
@@ -249,6 +282,19 @@ impl Metrics {
         // Writing into memory cannot fail; an empty page says as much as a panic.
         let _ = TextEncoder::new().encode(&self.registry.gather(), &mut text);
         text
+    }
+
+    /// The label of a connection; beyond the cap all connections share one.
+    pub(crate) fn connection<'c>(&self, connection: &'c str) -> &'c str {
+        let mut named = self.connections_named.lock().unwrap_or_else(PoisonError::into_inner);
+        if named.contains(connection) {
+            return connection;
+        }
+        if named.len() >= CONNECTION_SERIES_MAX {
+            return "other";
+        }
+        named.insert(connection.to_owned());
+        connection
     }
 
     /// Series for one route; beyond the cap all routes share one.

@@ -89,6 +89,7 @@ fn as_plan(plan: &Plan, assertion: &Assertion) -> Plan {
         inject: Vec::new(),
         clear: Clear::default(),
         limits: Limits::default(),
+        usage: None,
         timeouts: Timeouts::default(),
     };
     let organization_id = plan.organization_id.clone();

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde::Serialize;
 
-use crate::plan::{Action, Clear, Injection, Limits, Plan, Route, Timeouts, Upstream};
+use crate::plan::{Action, Clear, Injection, Limits, Plan, Route, Timeouts, Upstream, Usage};
 
 /// What becomes of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -56,6 +56,7 @@ pub(super) struct Effect<'p> {
     inject: Vec<(Injection, String)>,
     clear: &'p Clear,
     limits: Limits,
+    usage: Option<&'p Usage>,
     timeouts: Timeouts,
 }
 
@@ -76,6 +77,7 @@ impl<'p> Effect<'p> {
             inject: route.inject.iter().map(inject).collect(),
             clear: &route.clear,
             limits: route.limits.clone(),
+            usage: route.usage.as_ref(),
             timeouts: route.timeouts,
         }
     }

@@ -71,9 +71,10 @@ impl<'s> Compiler<'s> {
                 issues.append(&mut expanded.warnings);
                 self.issues(binding, issues);
                 let method = connection.method.as_deref().and_then(|id| definition.method(id));
+                let usage = expanded.usage.take();
                 let origins = expanded.origins.drain(..);
                 let origins = origins.map(|o| presented(o, target, method)).collect();
-                let bound = Bound { binding, connection, target, definition, origins };
+                let bound = Bound { binding, connection, target, definition, origins, usage };
                 self.expanded(&bound, expanded);
             }
             Err(found) => {

@@ -2,10 +2,10 @@
 
 use sallygate_definitions::Definition;
 use sallygate_definitions::contract::route as contract;
-use sallygate_definitions::expand::{ExpandedOrigin, ExpandedRoute};
+use sallygate_definitions::expand::{ExpandedOrigin, ExpandedRoute, ExpandedUsage};
 
 use super::credential::{Presented, cleared};
-use super::{Compiler, POLICY_BINDING, with_suggestion};
+use super::{Compiler, POLICY_BINDING, usage, with_suggestion};
 use crate::block::{self, Block, GitBlock, GraphqlBlock, GrpcBlock, McpBlock};
 use crate::canonical::base_url;
 use crate::diagnostic::{Diagnostic, Place, Subject};
@@ -32,6 +32,7 @@ pub(super) struct Bound<'s> {
     pub(super) target: &'s Target,
     pub(super) definition: &'s Definition,
     pub(super) origins: Vec<ExpandedOrigin>,
+    pub(super) usage: Option<ExpandedUsage>,
 }
 
 impl<'s> Compiler<'s> {
@@ -123,6 +124,7 @@ impl<'s> Compiler<'s> {
             reason: given.reason.clone(),
             wanted,
             limits,
+            usage: given.usage,
             timeouts: Timeouts::default(),
         };
         self.bound_route(bound, origin, written, place);
@@ -140,6 +142,8 @@ impl<'s> Compiler<'s> {
             reason: source.reason.clone(),
             wanted,
             limits: source.limits.clone(),
+            // What is not the definition's own may be anything, and so may what it costs.
+            usage: true,
             timeouts: source.timeouts,
         };
         let place = source.places.find("");
@@ -220,6 +224,12 @@ impl<'s> Compiler<'s> {
             Action::Allow | Action::Hold => self.injections(bound, origin),
             Action::Deny | Action::Tunnel => Vec::new(),
         };
+        let counted = bound
+            .usage
+            .as_ref()
+            .filter(|_| written.usage && matches!(written.action, Action::Allow | Action::Hold));
+        let budget = counted.and_then(|counted| counted.budget.as_ref()).map(usage::spend);
+        let limits = Limits { spend: written.limits.spend.clone().or(budget), ..written.limits };
         let route = Route {
             route_id: format!("{}/{}", binding.id, written.name),
             binding_id: binding.id.clone(),
@@ -232,7 +242,8 @@ impl<'s> Compiler<'s> {
             },
             inject: Vec::new(),
             clear: cleared(bound.target, origin),
-            limits: self.limited(written.action, written.limits),
+            limits: self.limited(written.action, limits),
+            usage: counted.map(|counted| usage::usage(counted, &binding.connection)),
             timeouts: written.timeouts,
         };
         let subject =
@@ -275,6 +286,7 @@ impl<'s> Compiler<'s> {
             inject: Vec::new(),
             clear: Clear::default(),
             limits: self.limited(source.action, source.limits.clone()),
+            usage: None,
             timeouts: source.timeouts,
         };
         let (place, broken) = (source.places.find(""), source.broken);
@@ -323,6 +335,7 @@ struct Written<'w> {
     reason: Option<String>,
     wanted: Match,
     limits: Limits,
+    usage: bool,
     timeouts: Timeouts,
 }
 

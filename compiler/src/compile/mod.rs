@@ -11,6 +11,7 @@ mod draft;
 mod files;
 mod finding;
 mod placeholder;
+mod usage;
 
 use std::sync::Arc;
 

@@ -66,6 +66,9 @@ pub struct Spend {
     /// What a request counts until its answer has said what it cost, and for good if none does:
     /// who breaks off before the usage is told has not got it for nothing.
     pub assumed_micros: u64,
+    /// Prices of this route's own. Empty: those of its `usage`, and one budget for all routes of
+    /// the binding.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub prices: Vec<Price>,
 }
 
@@ -85,7 +88,7 @@ const POINTER_SEGMENTS_MAX: usize = 16;
 /// Bytes that a segment of a pointer may have.
 const POINTER_SEGMENT_BYTES_MAX: usize = 64;
 /// A price or an assumption above this is a mistake, and keeps sums within an integer.
-const MICROS_MAX: u64 = 1_000_000_000_000;
+pub(super) const MICROS_MAX: u64 = 1_000_000_000_000;
 
 impl Limits {
     /// Requests per time, whichever way it is written.
@@ -144,8 +147,8 @@ impl Limits {
 
 impl Spend {
     fn problems(&self, problems: &mut Vec<String>) {
-        if self.prices.is_empty() || self.prices.len() > PRICES_MAX {
-            problems.push(format!("`prices` lists 1 to {PRICES_MAX} prices"));
+        if self.prices.len() > PRICES_MAX {
+            problems.push(format!("`prices` lists at most {PRICES_MAX} prices"));
         }
         if !(1..=MICROS_MAX).contains(&self.assumed_micros) {
             problems.push(format!("`assumed_micros` is within 1 and {MICROS_MAX}"));
@@ -165,10 +168,15 @@ impl Spend {
 impl Price {
     /// The segments of the pointer, unescaped; `None` when it is not one, or too long.
     pub fn segments(&self) -> Option<Vec<String>> {
-        let segments: Option<Vec<String>> =
-            self.pointer.strip_prefix('/')?.split('/').map(unescaped).collect();
-        segments.filter(|segments| segments.len() <= POINTER_SEGMENTS_MAX)
+        segments(&self.pointer)
     }
+}
+
+/// The segments of a JSON pointer, unescaped; `None` when it is not one, or too long.
+pub fn segments(pointer: &str) -> Option<Vec<String>> {
+    let segments: Option<Vec<String>> =
+        pointer.strip_prefix('/')?.split('/').map(unescaped).collect();
+    segments.filter(|segments| segments.len() <= POINTER_SEGMENTS_MAX)
 }
 
 /// RFC 6901 §4: `~1` is a slash, `~0` a tilde, and a tilde means nothing else.

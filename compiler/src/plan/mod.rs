@@ -15,6 +15,7 @@ mod route;
 mod runtime;
 mod schema;
 mod upstream;
+mod usage;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -22,7 +23,7 @@ use serde::{Deserialize, Serialize};
 pub use assertion::{Assertion, CredentialOnly};
 pub use credential::CredentialReference;
 pub use injection::{Clear, Injection, InjectionKind, PresignedUrls, Signing, credential_segment};
-pub use limits::{Limits, Period, Price, Rate, Spend, Timeouts, Uses};
+pub use limits::{Limits, Period, Price, Rate, Spend, Timeouts, Uses, segments};
 pub use matching::{Condition, Match};
 pub use placeholder::Placeholder;
 pub use route::{Action, Route};
@@ -32,6 +33,7 @@ pub use runtime::{
 };
 pub use schema::schema;
 pub use upstream::Upstream;
+pub use usage::{MODEL_BYTES_MAX, ModelPrice, TokenKind, Tokens, Usage};
 
 /// The only schema version that this build reads and writes.
 pub const SCHEMA_VERSION: u32 = 1;

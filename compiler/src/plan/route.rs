@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Clear, Injection, Limits, Match, Timeouts, Upstream};
+use super::{Clear, Injection, Limits, Match, Timeouts, Upstream, Usage};
 
 /// A set of requests and what is done with them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -26,6 +26,9 @@ pub struct Route {
     pub clear: Clear,
     #[serde(default)]
     pub limits: Limits,
+    /// What its answers tell about models; left out: nothing that is counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Usage>,
     #[serde(default)]
     pub timeouts: Timeouts,
 }

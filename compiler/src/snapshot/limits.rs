@@ -51,6 +51,9 @@ fn spend(mut table: Table<'_>) -> Option<Spend> {
         inner.finish();
         prices.extend(pointer.zip(micros).map(|(pointer, micros)| Price { pointer, micros }));
     }
+    if prices.is_empty() {
+        table.missing("prices");
+    }
     table.finish();
     Some(Spend { limit_micros: limit_micros?, per, assumed_micros: assumed_micros?, prices })
 }

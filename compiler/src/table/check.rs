@@ -246,6 +246,22 @@ impl<'p> Checker<'p> {
         for problem in limits.problems() {
             self.refuse(index, "BAD_VALUE", problem);
         }
+        self.usage(route, index);
+    }
+
+    fn usage(&mut self, route: &Route, index: RouteIndex) {
+        let budget = route.limits.spend.as_ref().is_some_and(|spend| spend.prices.is_empty());
+        let priced = route.usage.as_ref().is_some_and(|usage| !usage.prices.is_empty());
+        if budget && !priced {
+            self.refuse(index, "BAD_VALUE", "a budget needs `prices`");
+        }
+        let Some(usage) = &route.usage else { return };
+        if !matches!(route.action, Action::Allow | Action::Hold) {
+            self.refuse(index, "BAD_VALUE", "only what is allowed has answers with usage");
+        }
+        for problem in usage.problems() {
+            self.refuse(index, "BAD_VALUE", problem);
+        }
     }
 
     fn block(&mut self, route: &Route, index: RouteIndex) {

@@ -267,6 +267,7 @@ pub(crate) fn route(
         inject: if carries { vec![bearer()] } else { Vec::new() },
         clear: Clear::default(),
         limits,
+        usage: None,
         timeouts: Timeouts::default(),
     }
 }

@@ -15,6 +15,7 @@ pub mod route;
 pub mod rule;
 pub mod runtime;
 pub mod surface;
+pub mod usage;
 pub mod webhook;
 
 use schemars::JsonSchema;
@@ -33,6 +34,7 @@ use resource::ResourceDefinition;
 use route::{RouteTemplate, Templated};
 use rule::Rule;
 use surface::Contract;
+use usage::UsageRule;
 use webhook::{WebhookEvent, WebhookHandler, WebhookSource};
 
 /// What an integration is for.
@@ -105,6 +107,10 @@ pub struct Definition {
     /// What sandboxes are given for secrets, for clients that insist on one.
     #[serde(default)]
     pub placeholders: Vec<PlaceholderRule>,
+
+    /// Where answers say which model ran and how many tokens it took.
+    #[serde(default)]
+    pub usage: Option<UsageRule>,
 
     #[serde(default)]
     pub webhook_source: Option<WebhookSource>,

@@ -60,6 +60,9 @@ pub struct RouteTemplate {
     pub protocol: Option<Protocol>,
     #[serde(default)]
     pub limits: RouteLimits,
+    /// Whether its answers tell what the definition's `usage` reads.
+    #[serde(default)]
+    pub usage: bool,
     /// The property of the binding by which its author asked for a grant this broad.
     #[serde(default)]
     pub broad_option: Option<String>,

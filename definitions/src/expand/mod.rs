@@ -13,6 +13,7 @@ mod protocol;
 mod route;
 mod rules;
 mod secrets;
+pub(crate) mod usage;
 
 use serde_json::{Map, Value};
 
@@ -29,6 +30,7 @@ use crate::template::Scope;
 pub use narrow::{BROAD_GRANT, broad_grant};
 use origin::BoundOrigin;
 pub(crate) use protocol::lists as protocol_lists;
+pub use usage::ExpandedUsage;
 
 /// A binding may give so many paths in all of its routes.
 pub const EXPANDED_PATHS_MAX: usize = 20_000;
@@ -49,6 +51,8 @@ pub struct Expanded {
     /// By name.
     pub origins: Vec<ExpandedOrigin>,
     pub routes: Vec<ExpandedRoute>,
+    /// What is counted of the routes that say so.
+    pub usage: Option<ExpandedUsage>,
     pub artifacts: Vec<Artifact>,
     pub runtime_clients: Vec<RuntimeClient>,
     pub agent_runtimes: Vec<AgentRuntime>,
@@ -89,6 +93,7 @@ pub struct ExpandedRoute {
     pub inject: Vec<ExpandedInjection>,
     pub clear: Clear,
     pub limits: RouteLimits,
+    pub usage: bool,
 }
 
 /// A secret, and how it is presented.
@@ -221,6 +226,7 @@ impl Expansion<'_> {
         let origins = self.origins();
         let routes = self.routes(&origins);
         let warnings = self.broad_grants(&routes);
+        let usage = self.usage();
         Expanded {
             artifacts: self.fill(&compile.artifacts),
             runtime_clients: self.fill(&compile.runtime_clients),
@@ -229,6 +235,7 @@ impl Expansion<'_> {
             mcp_servers: self.fill(&self.definition.mcp),
             origins: origins.values().map(BoundOrigin::to_expanded).collect(),
             routes,
+            usage,
             warnings,
         }
     }

@@ -108,5 +108,6 @@ fn expanded(
         inject,
         clear: origin.origin.clear.clone(),
         limits: template.limits.clone(),
+        usage: template.usage,
     }
 }

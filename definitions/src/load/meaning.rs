@@ -6,6 +6,7 @@ mod names;
 mod placeholders;
 mod schemas;
 mod templates;
+mod usage;
 
 use serde_json::Value;
 
@@ -21,6 +22,7 @@ pub(super) fn check(definition: &Definition) -> Vec<Problem> {
     templates::check(definition, &mut found);
     contracts::check(definition, &mut found);
     placeholders::check(definition, &mut found);
+    usage::check(definition, &mut found);
     found
 }
 

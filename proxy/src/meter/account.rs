@@ -196,6 +196,11 @@ impl Admitted {
         state.bytes.wait(now.monotonic, rate)
     }
 
+    /// What the request counts as long as nothing else is known.
+    pub(super) fn assumed(&self) -> u64 {
+        self.assumed
+    }
+
     /// Puts what the request really cost in the place of what was assumed.
     pub(super) fn settle(&mut self, micros: u64) {
         let mut state = self.account.state();

@@ -1,11 +1,17 @@
 //! Counts what sandboxes use of routes that have limits, and keeps the budgets over a restart.
 //!
-//! INVARIANT: what was used is keyed by sandbox and route id, never by plan, so a swap gives
-//! nothing back. A route without limits never comes here.
+//! INVARIANT: what was used is keyed by sandbox and route id, or for a budget that routes have
+//! together by sandbox and binding id, never by plan, so a swap gives nothing back. A route without
+//! limits and without usage never comes here.
 
 mod account;
 mod bucket;
+#[cfg(test)]
+mod documented;
 mod file;
+mod price;
+mod scan;
+mod tally;
 mod usage;
 
 use std::collections::HashMap;
@@ -13,7 +19,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use sallygate_compiler::plan::{Limits, Price};
+use http::Method;
+use sallygate_compiler::plan::{Limits, Price, Route, Spend, Usage, segments};
 
 use crate::clock;
 
@@ -21,6 +28,7 @@ use account::{Account, Admitted, Moment};
 
 pub(crate) use account::Over;
 pub use file::BudgetError;
+pub(crate) use tally::{Tally, Told};
 pub(crate) use usage::{Form, Reader};
 
 /// Accounts that may exist at one time. Beyond that, those that nobody would miss are forgotten.
@@ -35,6 +43,7 @@ pub(crate) struct Meters {
     began: std::time::Instant,
     path: PathBuf,
     accounts: Mutex<HashMap<Key, Arc<Account>>>,
+    pub(crate) tally: Tally,
     /// What the file holds, and the right to write it.
     written: Mutex<Vec<u8>>,
 }
@@ -49,6 +58,7 @@ impl Meters {
             began: clock::now(),
             path,
             accounts: Mutex::new(kept.into_iter().map(account).collect()),
+            tally: Tally::default(),
             written: Mutex::default(),
         })
     }
@@ -62,17 +72,32 @@ impl Meters {
         Moment { monotonic, wall: clock::wall() }
     }
 
-    /// Counts one more request of `sandbox` through `route`, or says what is over.
+    /// Counts one more request of `sandbox` through `route`, or says what is over. A budget that
+    /// routes have together is asked for what a model `runs` for only.
     pub(crate) fn begin(
         self: &Arc<Self>,
         sandbox: &Arc<str>,
         route: &Arc<str>,
         metered: &Metered,
+        runs: bool,
     ) -> Result<Metering, Over> {
         let now = self.now();
-        let account = self.account((Arc::clone(sandbox), Arc::clone(route)), now);
-        let admitted = account.begin(&metered.limits, now)?;
-        Ok(Metering { meters: Arc::clone(self), admitted })
+        let begin = |of: &Arc<str>, limits: &Limits| {
+            let account = self.account((Arc::clone(sandbox), Arc::clone(of)), now);
+            account.begin(limits, now)
+        };
+        // What is refused further on gives back what it took here: it has not departed.
+        let budget = metered.budget.as_ref().filter(|_| runs);
+        let budget = budget.map(|limits| begin(&metered.binding, limits)).transpose()?;
+        let own = metered.counts.then(|| begin(route, &metered.limits)).transpose()?;
+        Ok(Metering { meters: Arc::clone(self), own, budget, runs })
+    }
+
+    /// Counts what an answer told of the models that ran.
+    pub(crate) fn tell(&self, sandbox: &Arc<str>, metered: &Metered, told: &Told) {
+        if let Some(connection) = &metered.connection {
+            self.tally.add(sandbox, (&metered.binding, connection), told);
+        }
     }
 
     fn account(&self, key: Key, now: Moment) -> Arc<Account> {
@@ -89,6 +114,7 @@ impl Meters {
     /// Forgets sandboxes that are gone for good.
     pub(crate) fn forget(&self, is_gone: &dyn Fn(&str) -> bool) {
         self.accounts().retain(|(sandbox, _), a| Arc::strong_count(a) > 1 || !is_gone(sandbox));
+        self.tally.forget(is_gone);
     }
 
     /// Writes the budgets if they have changed. Off the data path: it waits for the disk.
@@ -104,71 +130,162 @@ impl Meters {
     }
 }
 
-/// The limits of a route that has some, made ready.
+/// What is counted of a route, made ready.
 #[derive(Debug)]
 pub(crate) struct Metered {
+    /// Those of the route alone.
     limits: Limits,
-    pointers: Vec<Vec<String>>,
+    counts: bool,
+    /// The spend that all routes of the binding have together.
+    budget: Option<Limits>,
+    binding: Arc<str>,
+    usage: Option<Usage>,
+    /// The connection that tokens are counted for.
+    connection: Option<Arc<str>>,
+    /// Where numbers stand: those of the route's own prices, and after them those of usage.
+    numbers: Vec<Vec<String>>,
+    names: Vec<Vec<String>>,
 }
 
 impl Metered {
     /// `None`: nothing of this route is counted.
-    pub(crate) fn new(limits: &Limits) -> Option<Self> {
-        let Limits { max_request_bytes: _, concurrency, bytes_out, uses, spend, .. } = limits;
-        let counts = limits.request_rate().is_some()
+    pub(crate) fn new(route: &Route) -> Option<Self> {
+        let (own, budget) = parted(&route.limits);
+        let Limits { max_request_bytes: _, concurrency, bytes_out, uses, spend, .. } = &own;
+        let counts = own.request_rate().is_some()
             || concurrency.is_some()
             || bytes_out.is_some()
             || uses.is_some()
             || spend.is_some();
+        let usage = route.usage.clone();
+        if !counts && budget.is_none() && usage.is_none() {
+            return None;
+        }
         let prices = spend.as_ref().map(|spend| spend.prices.as_slice()).unwrap_or_default();
-        let pointers = prices.iter().filter_map(Price::segments).collect();
-        counts.then(|| Self { limits: limits.clone(), pointers })
+        let tokens = usage.iter().flat_map(|usage| &usage.tokens);
+        let tokens = tokens.flat_map(|tokens| &tokens.pointers).filter_map(|at| segments(at));
+        let names = usage.iter().flat_map(|usage| &usage.model).filter_map(|at| segments(at));
+        Some(Self {
+            numbers: prices.iter().filter_map(Price::segments).chain(tokens).collect(),
+            names: names.collect(),
+            connection: usage.as_ref().map(|usage| usage.connection_id.as_str().into()),
+            binding: route.binding_id.as_str().into(),
+            limits: own,
+            counts,
+            budget,
+            usage,
+        })
     }
 
-    /// Whether answers must be readable, because they say what they cost.
-    pub(crate) fn reads_answers(&self) -> bool {
-        self.limits.spend.is_some()
+    /// Whether a model runs for a request.
+    pub(crate) fn runs(&self, method: &Method, is_upgrade: bool) -> bool {
+        let of = |usage: &Usage| usage.methods.iter().any(|name| name == method.as_str());
+        self.usage.as_ref().is_some_and(|usage| is_upgrade || of(usage))
     }
 
-    /// What a request counts whose cost is not told.
-    pub(crate) fn assumed(&self) -> u64 {
-        self.limits.spend.as_ref().map_or(0, |spend| spend.assumed_micros)
+    /// The connection that tokens are counted for.
+    pub(crate) fn connection(&self) -> Option<&str> {
+        self.connection.as_deref()
+    }
+
+    /// What the answer of a request is read for.
+    pub(crate) fn reads(&self, metering: &Metering) -> Reads {
+        let budget = self.budget.is_some() && metering.runs;
+        match () {
+            () if self.limits.spend.is_some() || budget => Reads::Cost,
+            () if self.usage.is_some() && metering.runs => Reads::Tokens,
+            () => Reads::Nothing,
+        }
     }
 
     /// A reader of an answer's usage.
     pub(crate) fn reader(&self, form: Form) -> Reader {
-        Reader::new(form, &self.pointers)
+        Reader::new(form, &self.numbers, &self.names)
     }
 
-    /// What `reader` found, at the prices of the plan; `None` when it found nothing.
-    pub(crate) fn price(&self, reader: &Reader) -> Option<u64> {
-        let prices = &self.limits.spend.as_ref()?.prices;
-        let cost =
-            |(price, found): (&Price, Option<u64>)| Some(price.micros.saturating_mul(found?));
-        prices.iter().zip(reader.found()).filter_map(cost).reduce(u64::saturating_add)
+    /// What `reader` found, at the prices of the plan.
+    pub(crate) fn told(&self, reader: &Reader) -> Found {
+        let mut found = reader.found();
+        let own = self.limits.spend.as_ref().and_then(|spend| {
+            let cost =
+                |(price, found): (&Price, Option<u64>)| Some(price.micros.saturating_mul(found?));
+            let prices = spend.prices.iter();
+            prices.zip(found.by_ref()).filter_map(cost).reduce(u64::saturating_add)
+        });
+        let usage = self.usage.as_ref();
+        let tokens = usage.and_then(|usage| price::counts(usage, found));
+        let micros = usage
+            .zip(tokens.as_ref())
+            .map(|(usage, tokens)| price::cost(&usage.prices, reader.name(), tokens));
+        Found { own, told: Told { tokens, micros: micros.unwrap_or_default() } }
     }
+}
+
+/// The limits of a route alone, and the spend that it has together with others.
+fn parted(limits: &Limits) -> (Limits, Option<Limits>) {
+    let shared = |spend: &Spend| spend.prices.is_empty();
+    match limits.spend.clone().filter(shared) {
+        None => (limits.clone(), None),
+        spend => {
+            (Limits { spend: None, ..limits.clone() }, Some(Limits { spend, ..Limits::default() }))
+        }
+    }
+}
+
+/// What an answer is read for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reads {
+    Nothing,
+    /// Counters, which an answer that cannot be read only misses.
+    Tokens,
+    /// A budget, past which nothing goes unread.
+    Cost,
+}
+
+/// What was read of an answer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Found {
+    /// At the route's own prices.
+    own: Option<u64>,
+    pub(crate) told: Told,
 }
 
 /// A request while it is counted.
 #[derive(Debug)]
 pub(crate) struct Metering {
     meters: Arc<Meters>,
-    admitted: Admitted,
+    own: Option<Admitted>,
+    budget: Option<Admitted>,
+    runs: bool,
 }
 
 impl Metering {
     /// Counts body bytes; the answer is how long the next ones would have to wait.
     pub(crate) fn sent(&self, bytes: u64) -> Option<Duration> {
-        self.admitted.sent(bytes, self.meters.now())
+        self.own.as_ref()?.sent(bytes, self.meters.now())
     }
 
     /// The request is on its way: it counts from here on, whatever becomes of it.
     pub(crate) fn depart(&mut self) {
-        self.admitted.depart();
+        for admitted in self.own.iter_mut().chain(&mut self.budget) {
+            admitted.depart();
+        }
     }
 
-    /// What the request really cost.
-    pub(crate) fn settle(&mut self, micros: u64) {
-        self.admitted.settle(micros);
+    /// Puts what the request cost in the place of what was assumed.
+    ///
+    /// What `broke_off` costs at least what was assumed: the number at the end was never seen. An
+    /// answer that tells nothing is free when it is an error.
+    pub(crate) fn settle(&mut self, found: &Found, broke_off: bool, is_error: bool) {
+        let budget = found.told.tokens.map(|_| found.told.micros);
+        for (admitted, told) in [(&mut self.own, found.own), (&mut self.budget, budget)] {
+            let Some(admitted) = admitted else { continue };
+            match told {
+                Some(micros) if broke_off => admitted.settle(micros.max(admitted.assumed())),
+                Some(micros) => admitted.settle(micros),
+                None if is_error => admitted.settle(0),
+                None => {}
+            }
+        }
     }
 }

@@ -1,17 +1,10 @@
-//! Reads numbers out of a JSON answer while it passes, without keeping it.
+//! Reads numbers and names out of a JSON answer while it passes, without keeping it.
 //!
 //! Bytes go in as they come, in pieces of any size; a few hundred bytes of state remember where in
 //! the document they are. What is not JSON is let go by: it has no numbers, and the answer is none
 //! of ours to judge.
 
-/// Nesting beyond this is not followed: no provider's usage lies there.
-const DEPTH_MAX: usize = 256;
-/// A longer number is not a count of anything.
-const NUMBER_BYTES_MAX: usize = 24;
-/// No segment of a pointer is longer, so no longer key is one.
-const KEY_BYTES_MAX: usize = 64;
-/// Counts above this are as good as infinite, and their price still fits.
-const COUNT_MAX: u64 = 1_000_000_000_000;
+use super::scan::Scanner;
 
 /// How the answer holds its JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +15,7 @@ pub(crate) enum Form {
     Events,
 }
 
-/// Finds the last number at each of a list of places.
+/// Finds the last number at each of a list of places, and the last text at each of another.
 #[derive(Debug)]
 pub(crate) struct Reader {
     form: Form,
@@ -44,9 +37,9 @@ enum Line {
 const DATA: &[u8] = b"data:";
 
 impl Reader {
-    /// A reader of the numbers at `pointers`, each a list of segments.
-    pub(crate) fn new(form: Form, pointers: &[Vec<String>]) -> Self {
-        Self { form, line: Line::Name(0), json: Scanner::new(pointers) }
+    /// A reader of the numbers at `numbers` and the texts at `names`, each a list of segments.
+    pub(crate) fn new(form: Form, numbers: &[Vec<String>], names: &[Vec<String>]) -> Self {
+        Self { form, line: Line::Name(0), json: Scanner::new(numbers, names) }
     }
 
     /// Takes the next bytes of the answer.
@@ -64,7 +57,12 @@ impl Reader {
 
     /// The last number found at each place.
     pub(crate) fn found(&self) -> impl Iterator<Item = Option<u64>> + '_ {
-        self.json.places.iter().map(|place| place.found)
+        self.json.numbers()
+    }
+
+    /// The last text at the first of the places of names that has one.
+    pub(crate) fn name(&self) -> Option<&str> {
+        self.json.name()
     }
 
     /// WHATWG HTML §9.2.5: lines end in CR, LF or both, an empty line ends an event.
@@ -102,257 +100,6 @@ impl Reader {
     }
 }
 
-/// A place that is looked for.
-#[derive(Debug)]
-struct Place {
-    segments: Vec<String>,
-    /// How many of its segments lead to where the scanner is.
-    matched: usize,
-    found: Option<u64>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Level {
-    Object,
-    /// With the index of the element that comes.
-    Array(u32),
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    /// A value may come.
-    Value,
-    /// In an object: a key or the end.
-    Key,
-    InKey,
-    AfterKey,
-    /// After a value: a comma or an end.
-    After,
-    InText,
-    InNumber,
-    InWord,
-    /// Not JSON, or deeper than is followed: nothing is read until the next document.
-    Lost,
-}
-
-/// One JSON document, byte by byte.
-#[derive(Debug)]
-struct Scanner {
-    places: Vec<Place>,
-    levels: Vec<Level>,
-    state: State,
-    escaped: bool,
-    /// The key or the number that is being read.
-    text: Vec<u8>,
-    /// Whether `text` is too long, or escaped, and so nothing that is looked for.
-    is_other: bool,
-}
-
-impl Scanner {
-    fn new(pointers: &[Vec<String>]) -> Self {
-        let place =
-            |segments: &Vec<String>| Place { segments: segments.clone(), matched: 0, found: None };
-        Self {
-            places: pointers.iter().map(place).collect(),
-            levels: Vec::new(),
-            state: State::Value,
-            escaped: false,
-            text: Vec::with_capacity(KEY_BYTES_MAX),
-            is_other: false,
-        }
-    }
-
-    /// Begins the next document; what was found stays until it is found again.
-    fn reset(&mut self) {
-        self.levels.clear();
-        self.state = State::Value;
-        self.escaped = false;
-        self.begin_text();
-        self.places.iter_mut().for_each(|place| place.matched = 0);
-    }
-
-    fn begin_text(&mut self) {
-        self.text.clear();
-        self.is_other = false;
-    }
-
-    fn push(&mut self, byte: u8) {
-        match self.state {
-            State::InKey | State::InText => self.string_byte(byte),
-            State::InNumber => self.number_byte(byte),
-            State::InWord if byte.is_ascii_lowercase() => {}
-            State::InWord => {
-                self.state = State::After;
-                self.end_value();
-                self.push(byte);
-            }
-            State::Lost => {}
-            State::Value | State::Key | State::AfterKey | State::After => self.sign(byte),
-        }
-    }
-
-    fn sign(&mut self, byte: u8) {
-        if matches!(byte, b' ' | b'\t' | b'\n' | b'\r') {
-            return;
-        }
-        match (self.state, byte) {
-            (State::Key, b'"') => {
-                self.begin_text();
-                self.state = State::InKey;
-            }
-            (State::AfterKey, b':') => self.state = State::Value,
-            (State::Value, b'"') => self.state = State::InText,
-            (State::Value, b'{') => self.open(Level::Object),
-            (State::Value, b'[') => self.open(Level::Array(0)),
-            (State::Value, b'-' | b'0'..=b'9') => {
-                self.begin_text();
-                self.text.push(byte);
-                self.state = State::InNumber;
-            }
-            (State::Value, b'a'..=b'z') => self.state = State::InWord,
-            (State::After, b',') => self.comma(),
-            (State::Key | State::After, b'}') => self.close(Level::Object),
-            (State::Value | State::After, b']') => self.close(Level::Array(0)),
-            _ => self.state = State::Lost,
-        }
-    }
-
-    fn open(&mut self, level: Level) {
-        if self.levels.len() >= DEPTH_MAX {
-            self.state = State::Lost;
-            return;
-        }
-        self.levels.push(level);
-        match level {
-            Level::Object => self.state = State::Key,
-            Level::Array(_) => {
-                self.state = State::Value;
-                self.enter("0");
-            }
-        }
-    }
-
-    fn close(&mut self, level: Level) {
-        let same = |now: &Level| std::mem::discriminant(now) == std::mem::discriminant(&level);
-        if !self.levels.last().is_some_and(same) {
-            self.state = State::Lost;
-            return;
-        }
-        let depth = self.levels.len();
-        self.leave(depth);
-        self.levels.pop();
-        self.state = State::After;
-        self.end_value();
-    }
-
-    fn comma(&mut self) {
-        let depth = self.levels.len();
-        self.leave(depth);
-        match self.levels.last_mut() {
-            None => self.state = State::Lost,
-            Some(Level::Object) => self.state = State::Key,
-            Some(Level::Array(index)) => {
-                *index = index.saturating_add(1);
-                let index = index.to_string();
-                self.state = State::Value;
-                self.enter(&index);
-            }
-        }
-    }
-
-    /// The value that comes stands under `segment` of the innermost level.
-    fn enter(&mut self, segment: &str) {
-        let depth = self.levels.len();
-        for place in &mut self.places {
-            if place.matched + 1 == depth
-                && place.segments.get(place.matched).is_some_and(|want| want == segment)
-            {
-                place.matched = depth;
-            }
-        }
-    }
-
-    fn leave(&mut self, depth: usize) {
-        for place in self.places.iter_mut().filter(|place| place.matched == depth) {
-            place.matched = depth.saturating_sub(1);
-        }
-    }
-
-    /// A value has ended: the outermost one is a document, and another may follow.
-    fn end_value(&mut self) {
-        if self.levels.is_empty() {
-            self.reset();
-        }
-    }
-
-    fn string_byte(&mut self, byte: u8) {
-        if self.escaped {
-            self.escaped = false;
-        } else if byte == b'\\' {
-            self.escaped = true;
-            self.is_other = true;
-        } else if byte == b'"' {
-            self.end_string();
-        } else if self.state == State::InKey {
-            self.keep(byte, KEY_BYTES_MAX);
-        }
-    }
-
-    fn keep(&mut self, byte: u8, max: usize) {
-        if self.text.len() < max {
-            self.text.push(byte);
-        } else {
-            self.is_other = true;
-        }
-    }
-
-    fn end_string(&mut self) {
-        if self.state == State::InText {
-            self.state = State::After;
-            self.end_value();
-            return;
-        }
-        self.state = State::AfterKey;
-        let text = std::mem::take(&mut self.text);
-        if let (false, Ok(key)) = (self.is_other, std::str::from_utf8(&text)) {
-            self.enter(key);
-        }
-        self.text = text;
-    }
-
-    fn number_byte(&mut self, byte: u8) {
-        if matches!(byte, b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-') {
-            self.keep(byte, NUMBER_BYTES_MAX);
-            return;
-        }
-        let depth = self.levels.len();
-        let number = if self.is_other { None } else { count(&self.text) };
-        if let Some(number) = number {
-            let here = |place: &&mut Place| {
-                place.matched == depth && place.segments.len() == depth && depth > 0
-            };
-            self.places.iter_mut().filter(here).for_each(|place| place.found = Some(number));
-        }
-        self.state = State::After;
-        self.end_value();
-        self.push(byte);
-    }
-}
-
-/// A number as a count: never less than what it says, and none for what is below zero.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "it is checked to lie within"
-)]
-fn count(text: &[u8]) -> Option<u64> {
-    let number: f64 = std::str::from_utf8(text).ok()?.parse().ok()?;
-    if number.is_nan() || number < 0.0 {
-        return None;
-    }
-    Some(number.ceil().min(COUNT_MAX as f64) as u64)
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -363,7 +110,7 @@ mod tests {
     fn read(form: Form, pointers: &[&[&str]], pieces: &[&[u8]]) -> Vec<Option<u64>> {
         let owned = |p: &&[&str]| p.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>();
         let pointers: Vec<_> = pointers.iter().map(owned).collect();
-        let mut reader = Reader::new(form, &pointers);
+        let mut reader = Reader::new(form, &pointers, &[]);
         pieces.iter().for_each(|piece| reader.push(piece));
         reader.finish();
         reader.found().collect()
@@ -395,6 +142,42 @@ mod tests {
             assert_eq!(read(Form::Json, &[at], &[text.as_bytes()]), [*expected], "{text}");
         }
         assert_eq!(read(Form::Json, &[&["a", "1"]], &[br#"{"a":[5,6,7]}"#]), [Some(6)]);
+    }
+
+    #[test]
+    fn a_name_is_found_only_at_its_place_and_only_when_it_can_be_one() {
+        let long = format!(r#"{{"model":"a","x":1}} {{"model":"{}"}}"#, "x".repeat(129));
+        let fits = format!(r#"{{"model":"{}"}}"#, "x".repeat(128));
+        let longest = "x".repeat(128);
+        let rows: &[(&str, Option<&str>)] = &[
+            (r#"{"model":"m-1"}"#, Some("m-1")),
+            (r#"{"model":"a","model":"b"}"#, Some("b")),
+            (r#"{"message":{"model":"deep"}}"#, Some("deep")),
+            (r#"{"message":{"model":"deep"},"model":"m"}"#, Some("m")),
+            (r#"{"text":"\"model\":\"x\"","model":"m"}"#, Some("m")),
+            (&fits, Some(&longest)),
+            (r#"{"model":"a\u0062"}"#, None),
+            (r#"{"model":12}"#, None),
+            (r#"{"model":null}"#, None),
+            (r#"{"model":["m"]}"#, None),
+            (r#"{"model":{"model":"m"}}"#, None),
+            (r#"{"choices":[{"model":"m"}]}"#, None),
+            (r#"{"x":{"message":{"model":"m"}}}"#, None),
+            (r#"["model","m"]"#, None),
+            (r#"{"model":"m"#, None),
+            ("\"model\"", None),
+            (&long, None),
+        ];
+        let places: [Vec<String>; 2] =
+            [vec!["model".into()], vec!["message".into(), "model".into()]];
+        for (text, expected) in rows {
+            for size in [1, 3, text.len()] {
+                let mut reader = Reader::new(Form::Json, &[], &places);
+                text.as_bytes().chunks(size).for_each(|piece| reader.push(piece));
+                reader.finish();
+                assert_eq!(reader.name(), *expected, "{text} in pieces of {size}");
+            }
+        }
     }
 
     #[test]
@@ -475,7 +258,7 @@ mod tests {
                 document.to_string()
             };
             let expected = document.pointer(&format!("/{}", path.join("/"))).and_then(Value::as_u64);
-            let mut reader = Reader::new(Form::Json, &[path]);
+            let mut reader = Reader::new(Form::Json, &[path], &[]);
             text.as_bytes().chunks(size).for_each(|piece| reader.push(piece));
             reader.finish();
             prop_assert_eq!(reader.found().collect::<Vec<_>>(), [expected]);

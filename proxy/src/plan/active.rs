@@ -112,7 +112,7 @@ fn active(
         clear_headers: clear.collect(),
         clear_query: route.clear.query.clone(),
         clear_cookies: route.clear.cookies.clone(),
-        metered: Metered::new(&route.limits),
+        metered: Metered::new(route),
         series: metrics.route(&route.route_id, profile),
     })
 }

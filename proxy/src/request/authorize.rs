@@ -68,6 +68,10 @@ impl Permit {
         self.metering.as_mut()
     }
 
+    pub(crate) fn counted(&self) -> Option<&Metering> {
+        self.metering.as_ref()
+    }
+
     pub(crate) fn body_bytes_max(&self) -> Option<u64> {
         self.body_bytes_max
     }
@@ -83,7 +87,9 @@ pub(super) async fn permit(
 ) -> Result<Permit, Denial> {
     let plan = &sandbox.plan;
     match verdict {
-        Verdict::Allow(index) => allowed(index, Consent::NotAsked, sandbox, request, shared),
+        Verdict::Allow(index) => {
+            allowed(index, Consent::NotAsked, sandbox, (head, request), shared)
+        }
         Verdict::Passthrough => Ok(Permit {
             plan: Arc::clone(plan),
             route: None,
@@ -118,7 +124,7 @@ async fn held(
 ) -> Result<Permit, Denial> {
     loop {
         let grant = approved(index, sandbox, asked, shared).await?;
-        let permit = allowed(index, Consent::Given, sandbox, request, shared)?;
+        let permit = allowed(index, Consent::Given, sandbox, (asked.0, request), shared)?;
         match grant {
             Grant::ForATime => return Ok(permit),
             Grant::Once(id) if claim(sandbox, &id, shared).await? => return Ok(permit),
@@ -195,7 +201,7 @@ fn allowed(
     index: RouteIndex,
     consent: Consent,
     sandbox: &Sandbox,
-    request: &RequestHeader,
+    (head, request): (&RequestHead, &RequestHeader),
     shared: &Shared,
 ) -> Result<Permit, Denial> {
     let plan = &sandbox.plan;
@@ -218,7 +224,8 @@ fn allowed(
     let metering = match &route.metered {
         None => None,
         Some(metered) => {
-            let begun = shared.meters.begin(&sandbox.id, &route.id, metered);
+            let runs = metered.runs(&head.method, head.is_upgrade);
+            let begun = shared.meters.begin(&sandbox.id, &route.id, metered, runs);
             Some(begun.map_err(|over| over_limit(over, shared).route(&*route.id))?)
         }
     };

@@ -111,7 +111,8 @@ impl Gateway {
             x.timings.identified();
             let now = clock::wall_seconds();
             drop(generation);
-            let answer = own::answer(&head, &sandbox, &shared.approvals, now).await;
+            let answer =
+                own::answer(&head, &sandbox, (&shared.approvals, &shared.meters.tally), now).await;
             return answer.map(Admission::Own);
         }
         drop(generation);

@@ -12,6 +12,7 @@ use super::parse::RequestHead;
 use crate::approval::Approvals;
 use crate::clock;
 use crate::denial::{Code, Denial};
+use crate::meter::Tally;
 use crate::plan::Sandbox;
 
 /// The name under which a sandbox reaches the proxy. It is never resolved.
@@ -36,7 +37,7 @@ pub(super) fn approval_url(id: &str) -> String {
 pub(super) async fn answer(
     head: &RequestHead,
     sandbox: &Sandbox,
-    approvals: &Approvals,
+    (approvals, tally): (&Approvals, &Tally),
     now_unix: i64,
 ) -> Result<Value, Denial> {
     if head.method != Method::GET && head.method != Method::HEAD {
@@ -44,7 +45,7 @@ pub(super) async fn answer(
     }
     let path = head.target.path();
     if path == "/v1/me" {
-        return Ok(me(sandbox));
+        return Ok(me(sandbox, tally));
     }
     // Another sandbox's approval is answered as one that does not exist.
     let missing = || Denial::new(Code::NoRoute, "there is no such page or approval");
@@ -57,7 +58,7 @@ pub(super) async fn answer(
     own.map(|approval| json!(approval)).ok_or_else(missing)
 }
 
-fn me(sandbox: &Sandbox) -> Value {
+fn me(sandbox: &Sandbox, tally: &Tally) -> Value {
     let routes = &sandbox.plan.table.plan().egress_routes;
     let listed: Vec<Value> = routes.iter().take(ROUTES_MAX).map(route).collect();
     json!({
@@ -67,6 +68,7 @@ fn me(sandbox: &Sandbox) -> Value {
         "expiresUnix": sandbox.expires_unix,
         "routes": listed,
         "routesTotal": routes.len(),
+        "usage": tally.of_sandbox(&sandbox.id),
         "howToAsk": "send the request: a route that holds answers 403 approval_pending with a \
                      pollUrl; for anything else ask the operator, with the decision id",
     })
