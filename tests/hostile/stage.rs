@@ -220,6 +220,7 @@ impl Stage {
                 }
                 ("hash", sandbox) => arena.token_hash(sandbox),
                 (dummy, sandbox) if dummy.starts_with("dummy") => self.dummy(dummy, sandbox)?,
+                ("secret-percent", target) => percent_encoded(arena.secret(target).value()),
                 ("secret-basic", target) => encoded("sally", arena.secret(target).value()),
                 ("secret", target) => arena.secret(target).value().to_owned(),
                 ("name", address) => name_of(address.parse().ok()?),
@@ -248,6 +249,17 @@ impl Stage {
             _ => return None,
         })
     }
+}
+
+/// As it stands in a query.
+fn percent_encoded(text: &str) -> String {
+    let encoded = |byte: u8| match byte {
+        b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'-' | b'.' | b'_' | b'~' => {
+            char::from(byte).to_string()
+        }
+        _ => format!("%{byte:02X}"),
+    };
+    text.bytes().map(encoded).collect()
 }
 
 fn encoded(user: &str, password: &str) -> String {

@@ -89,8 +89,10 @@ pub(in crate::request) fn begin(request: &mut RequestHeader, x: &mut Exchange) -
         let substitutes = substitutes(route, &x.credentials, spelling)?;
         Ok(Stream::new(Arc::clone(&recogniser), substitutes, spelling))
     };
-    if content_length(&request.headers).is_some_and(|length| length > 0) {
+    if let Some(length_before) = content_length(&request.headers).filter(|length| *length > 0) {
+        // What was read for another reason may be less than all of it.
         let held = x.held.as_ref().map(inspect::Held::bytes);
+        let held = held.filter(|body| body.len() as u64 == length_before);
         match held.map(|body| length(stream()?, &body)) {
             // What has no business there ends the body when it passes.
             Some(length) => {
