@@ -161,6 +161,7 @@ pub fn may_hold_code(length: usize) -> bool {
 }
 
 #[cfg(test)]
+#[expect(clippy::string_slice, reason = "placeholders are ASCII")]
 mod tests {
     use super::*;
 

@@ -157,6 +157,7 @@ impl Stream {
 }
 
 #[cfg(test)]
+#[expect(clippy::string_slice, reason = "placeholders are ASCII")]
 mod tests {
     use proptest::prelude::*;
 

@@ -171,6 +171,7 @@ fn replaced(
 }
 
 #[cfg(test)]
+#[expect(clippy::string_slice, reason = "placeholders are ASCII")]
 mod tests {
     use sallygate_definitions::placeholder::{Known, Owner, PlaceholderKey, Shape};
 
