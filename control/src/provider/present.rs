@@ -32,7 +32,7 @@ pub(super) fn header(how: &Presentation, secret: &Plaintext) -> Option<(HeaderNa
         | Presentation::Query { .. }
         | Presentation::Cookie { .. }
         | Presentation::Path {}
-        | Presentation::Placeholder {}
+        | Presentation::Placeholder { .. }
         | Presentation::AwsSigv4 { .. }
         | Presentation::ClientCertificate {} => return None,
     };
