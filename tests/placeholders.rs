@@ -11,7 +11,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use world::{
     Client, Inject, Outcome, RunningWorld, SANDBOX, Seen, Service, Upstream, World, is_denial,
-    sha256,
+    sallygate, sha256,
 };
 
 const VERSIONS: [&str; 2] = ["--http1.1", "--http2"];
