@@ -162,6 +162,8 @@ fn the_openai_sdk_spends_at_the_prices_of_the_target_until_the_budget_is_over() 
         object.extend(more.as_object().expect("an object").clone());
         told
     };
+    let chats = "/v1/chat/completions";
+    world.assert_saw("openai", &[chats, chats, "/v1/models"]);
     let (me, all) = usage(&world);
     assert_eq!(me, json!([with(json!({ "binding": "ibd_openai" }))]));
     assert_eq!(all["connections"], json!([with(json!({ "connection": "openai" }))]));
@@ -175,8 +177,6 @@ fn the_openai_sdk_spends_at_the_prices_of_the_target_until_the_budget_is_over() 
     ] {
         assert!(metrics.contains(line), "{line}: {metrics}");
     }
-    let chats = "/v1/chat/completions";
-    world.assert_saw("openai", &[chats, chats, "/v1/models"]);
     world.check_invariants();
 }
 
@@ -201,6 +201,26 @@ fn a_stream_that_tells_no_usage_costs_what_was_assumed_and_without_a_budget_is_o
     let (me, _) = usage(&world);
     assert_eq!((&me[0]["requests"], &me[0]["untold"]), (&json!(2), &json!(2)));
     assert_eq!(me[0]["spentMicros"], 0);
+}
+
+#[test]
+fn routes_of_one_binding_have_one_budget_and_those_that_it_adds_spend_of_it() {
+    let routes = r#"["api", { name = "chat", methods = ["POST"], paths = ["/chat/completions"] }]"#;
+    let config = format!("{{ budgetMicros = 22, assumedMicros = 1 }}\nroutes = {routes}");
+    let world = priced_openai(&config);
+    let ask = |path: &str| {
+        let url = format!("https://openai.test/v1/{path}");
+        let body = r#"{"model":"gated","messages":[{"role":"user","content":"?"}]}"#;
+        let args = ["-sS", "-w", "%{http_code}", "-d", body, &url];
+        world.client("curl").args(args).run().succeeded().stdout
+    };
+    assert!(ask("chat/completions").ends_with("200"));
+    for path in ["embeddings", "chat/completions", "responses"] {
+        let told = ask(path);
+        assert!(told.contains("budget_exhausted") && told.ends_with("403"), "{path}: {told}");
+    }
+    world.assert_saw("openai", &["/v1/chat/completions"]);
+    world.check_invariants();
 }
 
 #[test]
@@ -238,11 +258,11 @@ config = { baseUrl = "https://anthropic.test", prices = [{ model = "claude-*", i
     assert_eq!(outcome.step("status"), 403);
     outcome.step_shows_denial("third", "budget_exhausted");
     assert_eq!(outcome.step("counted"), 2095);
+    let messages = "/v1/messages";
+    world.assert_saw("anthropic", &[messages, messages, "/v1/messages/count_tokens"]);
     let (me, _) = usage(&world);
     assert_eq!((&me[0]["spentMicros"], &me[0]["untold"]), (&json!(370), &json!(0)));
     let tokens = json!({ "input": 50, "cachedInput": 200, "cacheWrite": 0, "output": 30 });
     assert_eq!(me[0]["tokens"], tokens);
-    let messages = "/v1/messages";
-    world.assert_saw("anthropic", &[messages, messages, "/v1/messages/count_tokens"]);
     world.check_invariants();
 }

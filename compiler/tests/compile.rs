@@ -391,8 +391,14 @@ fn a_limit_that_makes_no_sense_is_refused() {
         ),
         ("BAD_VALUE", route("hosts = [\"a.test\"], action = \"tunnel\", concurrency = 1")),
         (
-            "BAD_VALUE",
+            "MISSING_FIELD",
             route("hosts = [\"a.test\"], spend = { limit_micros = 1, assumed_micros = 1 }"),
+        ),
+        (
+            "MISSING_FIELD",
+            route(
+                "hosts = [\"a.test\"], spend = { limit_micros = 1, assumed_micros = 1, prices = [] }",
+            ),
         ),
         (
             "BAD_VALUE",

@@ -32,6 +32,8 @@ pub(crate) const NEIGHBOURS: &[(&str, &str)] = &[
     ("auth.test", "admin.users.list"),
     ("chat.postMessage", "chat.delete"),
     ("my-bucket", "my-bucket2"),
+    // What stands beside it is a message, which is allowed as such.
+    ("messages/count_tokens", "messages2/count_tokens"),
 ];
 
 const fn bound(
@@ -57,12 +59,21 @@ const MAIL: &str = r#"{"email": "a@acme.test"}"#;
 const CLOUD: &str = r#"{"cloudId": "c1"}"#;
 const PLANE: &str = r#"{"workspace": "acme"}"#;
 
+const PRICES: &str = r#"{"prices": [
+    {"model": "*", "inputMicrosPerMillion": 1, "outputMicrosPerMillion": 2}]}"#;
+const ALL_PRICES: &str = r#"{"prices": [
+    {"model": "*", "inputMicrosPerMillion": 1, "outputMicrosPerMillion": 2,
+    "cachedInputMicrosPerMillion": 1, "cacheWriteMicrosPerMillion": 2}]}"#;
+const BUDGET: &str = r#"{"budgetMicros": 5}"#;
+
 use Grant::{Read, Write};
 
 pub(crate) const BINDINGS: &[Bound] = &[
     bound("demo::echo", "token", Write, ["{}", "{}", "{}"]),
     bound("openai::openai-default", "api-key", Write, ["{}", "{}", "{}"]),
+    bound("openai::openai-default", "api-key", Write, [PRICES, "{}", BUDGET]),
     bound("anthropic::anthropic-default", "api-key", Write, ["{}", "{}", "{}"]),
+    bound("anthropic::anthropic-default", "api-key", Write, [ALL_PRICES, "{}", BUDGET]),
     bound("anthropic::anthropic-default", "oauth-token", Write, ["{}", "{}", "{}"]),
     bound(
         "github::github-cloud",
