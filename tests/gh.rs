@@ -52,7 +52,8 @@ fn gh_reads_and_writes_the_bound_repository() {
     assert!(gh(&world, &viewer).run().succeeded().stdout.contains("sally"));
     let pulls = ["pr", "list", "--repo", "acme/app", "--json", "number,title"];
     assert!(gh(&world, &pulls).run().succeeded().stdout.contains("1347"));
-    world.assert_saw("ghes", &[PULLS, "/api/v3/repos/acme/app/issues", "/api/graphql"]);
+    let graphql = "/api/graphql";
+    world.assert_saw("ghes", &[PULLS, "/api/v3/repos/acme/app/issues", graphql, graphql]);
     world.upstream("ghes").assert_always_authenticated();
     world.check_invariants();
 }
