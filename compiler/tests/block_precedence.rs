@@ -323,6 +323,29 @@ fn decided(table: &RouteTable, request: &Request, content: &Content) -> Verdict 
     find(table, &Request { content: content.clone(), ..request.clone() })
 }
 
+#[test]
+fn a_plan_with_calls_of_any_service_differs_from_one_without() {
+    let any = |service: Option<&str>| Match {
+        hosts: vec!["x.test".to_owned()],
+        paths: vec!["/**".to_owned()],
+        block: Some(Block::Grpc(GrpcBlock {
+            service: service.map(|name| vec![name.to_owned()]),
+            method: None,
+        })),
+        ..Match::default()
+    };
+    let table = |routes| RouteTable::build(Arc::new(plan(routes))).unwrap();
+    let none = table(Vec::new());
+    for (service, path) in [(None, "/*/*"), (Some("pkg.S"), "/pkg.S/*")] {
+        let some = table(vec![(Action::Allow, any(service))]);
+        let found = diff(&some, &none);
+        assert!(found.complete);
+        let paths: Vec<&str> = found.regions.iter().map(|region| region.path.as_str()).collect();
+        assert_eq!(paths, [path]);
+        assert!(diff(&some, &some).regions.is_empty());
+    }
+}
+
 fn is_like(a: Verdict, b: Verdict) -> bool {
     let word = |verdict| match verdict {
         Verdict::Allow(_) => "allow",

@@ -8,7 +8,7 @@ use super::facts::Spot;
 use super::outcome::Effects;
 use super::place;
 use super::tree::{Number, Shapes, State, Step, Tree};
-use super::words::{endings, words};
+use super::words::{endings, free_name, words};
 use crate::canonical::{Host, Scheme};
 use crate::pattern::HostPattern;
 use crate::plan::{Action, Route};
@@ -20,6 +20,7 @@ pub(super) struct Pair<'t, 'p> {
     new: Numbered<'t, 'p>,
     words: Vec<&'p str>,
     endings: &'static [&'static str],
+    free_name: Option<&'static str>,
     ports: Ports,
 }
 
@@ -126,9 +127,10 @@ impl<'t, 'p> Pair<'t, 'p> {
         let new_shapes = signs.shapes(new, &new_effects, &mut known);
         let routes = || [old, new].into_iter().flat_map(|t| t.plan().egress_routes.iter());
         let (words, endings) = (words(routes()), endings(routes()));
+        let free_name = free_name(routes());
         let old = Numbered { tree: old, effects: old_effects, shapes: old_shapes };
         let new = Numbered { tree: new, effects: new_effects, shapes: new_shapes };
-        Self { old, new, words, endings, ports: Ports::Same }
+        Self { old, new, words, endings, free_name, ports: Ports::Same }
     }
 
     /// Has the newer plan say of every port what it says of the scheme's default.
@@ -198,7 +200,8 @@ impl<'t, 'p> Pair<'t, 'p> {
             let host = place.host.clone();
             let spot = Spot { scheme, host, port, path: String::new() };
             let (words, endings) = (self.words.as_slice(), self.endings);
-            let mut walk = Walk { words, endings, ask, form, spot };
+            let free_name = self.free_name;
+            let mut walk = Walk { words, endings, free_name, ask, form, spot };
             for part in walk.node(old, new) {
                 // A form that makes no difference is not mentioned.
                 if !parts.iter().any(|plain| plain.covers(&part)) {
@@ -296,6 +299,7 @@ impl Signs {
 struct Walk<'w, 'p, A> {
     words: &'w [&'p str],
     endings: &'static [&'static str],
+    free_name: Option<&'static str>,
     ask: &'w mut A,
     form: Form,
     spot: Spot,
@@ -376,13 +380,17 @@ impl<'p, A: Ask<'p>> Walk<'_, 'p, A> {
             }
             for mut part in self.here(old, new) {
                 if !known.iter().any(|known| known.answer == part.answer) {
-                    part.path.clone_from(&path);
+                    part.path = path.iter().map(|segment| self.shown(segment)).collect();
                     parts.push(part);
                 }
             }
             self.spot.path.truncate(len);
         }
         parts
+    }
+
+    fn shown(&self, segment: &str) -> String {
+        if self.free_name == Some(segment) { "*".to_owned() } else { segment.to_owned() }
     }
 
     fn here(&mut self, old: Here<'_, 'p>, new: Here<'_, 'p>) -> Vec<Part<A::Answer>> {
