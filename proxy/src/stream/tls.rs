@@ -269,6 +269,10 @@ impl AsyncRead for TlsStream {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        if buf.remaining() == 0 {
+            // Nothing would ever be read into it, and what came would be kept without a bound.
+            return Poll::Ready(Ok(()));
+        }
         if !this.plain.is_empty() {
             let n = this.plain.len().min(buf.remaining());
             buf.put_slice(this.plain.get(..n).unwrap_or_default());
